@@ -1,0 +1,99 @@
+"""Finds the command, runs it, and turns every error into its two lines and its exit code."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from hpcsubmit.errors import HpcSubmitError, UsageError
+
+COMMANDS = {
+    "submit": "submit a job; the same as hpcsubmit without a command",
+    "status": "what the scheduler knows of jobs",
+    "cancel": "end jobs",
+    "runs": "list what was submitted; runs show RUN prints one",
+    "clusters": "list the cluster profiles; clusters show NAME prints one",
+}
+"""The commands and what they do. Each is `command` in the module of its name, imported when it is asked for."""
+
+BUG = 3
+INTERRUPTED = 130
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; return the exit code of A2. Never raises."""
+    try:
+        return _dispatch(list(argv))
+    except HpcSubmitError as error:
+        return _tell(error)
+    except click.UsageError as error:
+        return _tell(_in_our_words(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails at its own flush
+        return 1
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug of ours
+        return _tell_bug(error)
+
+
+def _dispatch(argv: list[str]) -> int:
+    name = "submit"
+    if argv and not argv[0].startswith("-"):
+        name = argv.pop(0)
+        if name not in COMMANDS:
+            raise _unknown_command(name)
+    command: click.Command = importlib.import_module(f"hpcsubmit.cli.{name}").command
+    prog = "hpcsubmit" if name == "submit" else f"hpcsubmit {name}"
+    return command.main(args=argv, prog_name=prog, standalone_mode=False) or 0
+
+
+def _unknown_command(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "see hpcsubmit --help for the commands and options"
+    return UsageError(f"there is no command '{name}'", hint)
+
+
+def _in_our_words(error: click.UsageError) -> UsageError:
+    """Rewrite what click found wrong: one line, and the nearest right spelling as the hint."""
+    name = error.ctx.command_path if error.ctx else "hpcsubmit"
+    hint = f"see {name} --help"
+    if isinstance(error, click.NoSuchOption):
+        known = [o for p in error.ctx.command.params for o in p.opts] if error.ctx else []
+        near = difflib.get_close_matches(error.option_name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else hint
+        return UsageError(f"there is no option {error.option_name}", hint)
+    message = error.format_message().rstrip(".")
+    return UsageError(message[:1].lower() + message[1:], hint)
+
+
+def _tell(error: HpcSubmitError) -> int:
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    return error.exit_code
+
+
+def _tell_bug(error: Exception) -> int:
+    import tempfile  # late: for bugs alone
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    name = f"hpcsubmit-bug-{datetime.now(UTC):%Y%m%d-%H%M%S}-"
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=name, suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        path = ""
+        click.echo(text, err=True)
+    where = f"; the traceback is in {Path(path)}" if path else ""
+    click.echo(f"error: a bug in hpcsubmit: {type(error).__name__}{where}", err=True)
+    click.echo("hint: send that file to the developers of hpcsubmit, with the command you typed", err=True)
+    return BUG

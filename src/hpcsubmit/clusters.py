@@ -1,0 +1,135 @@
+"""Which profiles there are, what each of them says once all its files are read, and which one is meant."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
+from hpcsubmit.project import Project
+
+SHIPPED = Path(__file__).parent / "profiles"
+LOCAL = "local"
+GENERIC = "generic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A profile, and the file that each of its values came from (`default` where none gave it)."""
+
+    profile: Profile
+    origins: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clusters:
+    """All profiles: shipped ones, the user's over them, the project's over both, field by field."""
+
+    user_folder: Path
+    project: Project | None
+
+    def names(self) -> tuple[str, ...]:
+        """Every profile's name, sorted."""
+        files = {path.stem for folder in (SHIPPED, self.user_folder) for path in folder.glob("*.yaml")}
+        return tuple(sorted(files | set(self.project.profiles if self.project else ())))
+
+    def get(self, name: str) -> Cluster:
+        """Resolve one profile; raises HpcSubmitError for an unknown name or a wrong field in its files."""
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        layers = self._layers(name)
+        if not layers:
+            raise self._unknown(name)
+        for origin, fields in layers:
+            values |= fields
+            origins |= dict.fromkeys(fields, origin)
+        profile = Profile(name=name, **{f: values.get(f, default_of(f)) for f in FIELDS})
+        return Cluster(profile=profile, origins={f: origins.get(f, "default") for f in FIELDS})
+
+    def _layers(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        layers = []
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            for folder in (SHIPPED, self.user_folder):
+                path = folder / f"{name}.yaml"
+                if path.is_file():
+                    layers.append((str(path), _read_profile_file(path)))
+        if self.project and name in self.project.profiles:
+            origin = f"{self.project.configuration}, profiles.{name}"
+            layers.append((origin, parse_fields(self.project.profiles[name], origin)))
+        return layers
+
+    def _unknown(self, name: str) -> HpcSubmitError:
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        there = ", ".join(self.names())
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return HpcSubmitError(
+            f"there is no cluster profile '{name}'",
+            f"{hint}the profiles are: {there}; {self.user_folder}/{name}.yaml would be a new one",
+        )
+
+
+def _read_profile_file(path: Path) -> dict[str, Any]:
+    from hpcsubmit.yaml_file import read_yaml  # late: 14 ms
+
+    return parse_fields(read_yaml(path), str(path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a cluster is detected by.
+
+    cluster_name: asks Slurm for its ClusterName, "" where it does not say; called only if nothing else told.
+    """
+
+    environ: Mapping[str, str]
+    host_name: str
+    has_sbatch: bool
+    cluster_name: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The name of the chosen profile and why it was chosen."""
+
+    name: str
+    reason: str
+
+
+def choose(clusters: Clusters, around: Surroundings, asked: str | None) -> Choice:
+    """Choose the cluster, as A3 orders it; `asked` is the value of --cluster."""
+    if asked is not None:
+        return Choice(name=asked, reason="--cluster")
+    if around.environ.get("HPCSUBMIT_CLUSTER"):
+        return Choice(name=around.environ["HPCSUBMIT_CLUSTER"], reason="HPCSUBMIT_CLUSTER")
+    if clusters.project and clusters.project.cluster:
+        return Choice(name=clusters.project.cluster, reason=str(clusters.project.configuration))
+    return _detect(clusters, around)
+
+
+def _detect(clusters: Clusters, around: Surroundings) -> Choice:
+    profiles = [clusters.get(name).profile for name in clusters.names()]
+    for profile in profiles:
+        for name, value in profile.detect_environment:
+            if around.environ.get(name) == value:
+                return Choice(name=profile.name, reason=f"{name}={value}")
+    for profile in profiles:
+        for pattern in profile.detect_hosts:
+            if fnmatchcase(around.host_name, pattern):
+                return Choice(name=profile.name, reason=f"the host name {around.host_name}")
+    if not around.has_sbatch:
+        return Choice(name=LOCAL, reason="there is no sbatch on the PATH")
+    slurm_says = around.cluster_name()
+    for profile in profiles:
+        if slurm_says and profile.detect_cluster_name == slurm_says:
+            return Choice(name=profile.name, reason=f"Slurm's ClusterName {slurm_says}")
+    return Choice(name=GENERIC, reason="a Slurm cluster without a profile")
+
+
+def cluster_name_in(configuration: str) -> str:
+    """Read ClusterName from the text of slurm.conf or of `scontrol show config`; "" without one."""
+    match = re.search(r"^\s*ClusterName\s*=\s*(\S+)", configuration, re.MULTILINE | re.IGNORECASE)
+    return match[1] if match else ""

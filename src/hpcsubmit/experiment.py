@@ -1,0 +1,172 @@
+"""The experiment file: one bash command, kept as it is written, and what hpcsubmit must know of it."""
+
+import re
+import shlex
+from dataclasses import dataclass, replace
+from itertools import dropwhile
+from pathlib import Path, PurePosixPath
+
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.shellwords import SCRIPT_HINT, Word, split_words
+
+LARGEST_FILE = 1_000_000
+"""Bytes; a command cannot be longer on Linux anyway (a program's words share 2 MB with its environment)."""
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
+_ARRAY_ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
+_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.[0-9]+)?)?", re.DOTALL)
+_NEGATIVE_NUMBER = re.compile(r"-[0-9.]")
+_RESERVED = re.compile(
+    r"!|\[\[|[{}]|case|coproc|do|done|elif|else|esac|fi|for|function|if|select|then|time|until|while"
+)
+# Builtins whose arguments bash reads as assignments; none of them is a program.
+_DECLARATION = re.compile(r"alias|declare|eval|export|let|local|readonly|typeset")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One simple command.
+
+    assignments: the leading NAME=value (or NAME+=value) words. In a script they stand as `NAME=value` and
+        `export NAME`: `export NAME=value` would expand braces, which an assignment does not.
+    words: the program and its arguments, at least one. A word may hold a newline inside quotes.
+    source: the file that it comes from, for messages.
+    """
+
+    assignments: tuple[Word, ...] = ()
+    words: tuple[Word, ...]
+    source: Path
+
+    @property
+    def text(self) -> str:
+        """The command as bash source: assignments and words as written, joined by one blank."""
+        return " ".join(word.raw for word in (*self.assignments, *self.words))
+
+    @property
+    def assigned_names(self) -> tuple[str, ...]:
+        """The names of the variables that the assignments set, in order."""
+        found = (_ASSIGNMENT.match(word.raw) for word in self.assignments)
+        return tuple(match[1] for match in found if match)
+
+    @property
+    def program(self) -> str:
+        """The first word: its value where that is known now, its source otherwise."""
+        return _shown(self.words[0])
+
+    @property
+    def python_word(self) -> bool:
+        """Whether the program's base name is python, python3 or python3.N; `$VENV/bin/python` is one."""
+        return bool(_PYTHON.fullmatch(_shown(self.words[0])))
+
+    @property
+    def starts_wandb_agent(self) -> bool:
+        """Whether it is `wandb agent ...` or `python -m wandb agent ...`, -m after options such as -u."""
+        if not self.python_word:
+            program = PurePosixPath(self.program).name
+            return program == "wandb" and _literals(self.words[1:2]) == ["agent"]
+        arguments = dropwhile(_is_interpreter_option, self.words[1:])
+        return _literals(tuple(arguments)[:3]) == ["-m", "wandb", "agent"]
+
+    def without_flags(self, names: tuple[str, ...]) -> "Command":
+        """Remove `--x V` and `--x=V` for each name `--x`, up to a bare `--`, and nothing else.
+
+        A flag's value is the next word, unless that is missing or an option itself: `--gpus --lr 1` keeps
+        `--lr 1`, while in `--gpus -1` the number is the value.
+        """
+        kept = [self.words[0]]
+        arguments = list(self.words[1:])
+        while arguments:
+            word = arguments.pop(0)
+            if word.literal == "--":
+                kept += [word, *arguments]
+                break
+            if word.literal in names:
+                del arguments[: 1 if arguments and _is_value(arguments[0]) else 0]
+            elif not any(word.begins_with(f"{name}=") for name in names):
+                kept.append(word)
+        return replace(self, words=tuple(kept))
+
+    def with_words(self, *literals: str) -> "Command":
+        """Append words that the program receives exactly as given."""
+        added = (Word(raw=shlex.quote(literal), literal=literal) for literal in literals)
+        return replace(self, words=(*self.words, *added))
+
+
+def read_command_file(path: Path) -> Command:
+    """Read an experiment file: UTF-8, with or without a BOM, at most LARGEST_FILE bytes.
+
+    Raises HpcSubmitError where it cannot be read, and as read_command does.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        hint = "write the command into it, for example: python main.py --train"
+        raise HpcSubmitError(f"{path}: there is no such experiment file", hint) from None
+    except IsADirectoryError:
+        raise HpcSubmitError(f"{path} is a folder", "give the file in it that holds the command") from None
+    except OSError as error:
+        hint = "check the path, and that you may read the file"
+        raise HpcSubmitError(f"{path} cannot be read: {error.strerror}", hint) from error
+    if len(data) > LARGEST_FILE:
+        hint = "give the file that holds the command; a very long list belongs into a file of its own"
+        raise HpcSubmitError(f"{path} is larger than {LARGEST_FILE} bytes", hint)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise HpcSubmitError(f"{path}, line {line}: not UTF-8 text", "save the file as UTF-8") from None
+    return read_command(text, path)
+
+
+def read_command(text: str, source: Path) -> Command:
+    """Read the one simple command in text; source names the file in messages.
+
+    Raises HpcSubmitError, with the line, for anything else than one command that starts a program.
+    """
+    words = split_words(text, source)
+    if not words:
+        hint = "write the command into it, for example: python main.py --train"
+        raise HpcSubmitError(f"{source}: there is no command in it", hint)
+    count = next((i for i, word in enumerate(words) if not _ASSIGNMENT.match(word.raw)), len(words))
+    if count == len(words):
+        hint = f"write the program behind {words[-1].raw!r:.40}, on the same line"
+        raise HpcSubmitError(f"{source}, line {words[0].line}: variables are set for no program", hint)
+    _check_program(words[count], source)
+    return Command(assignments=words[:count], words=words[count:], source=source)
+
+
+def _check_program(word: Word, source: Path) -> None:
+    """Raise HpcSubmitError where the first word starts no program."""
+    shown = _shown(word)
+    if shown.endswith(".py"):
+        problem, hint = f"{shown} is not a program", f"write python before it: python {word.raw}"
+    elif _RESERVED.fullmatch(word.raw):
+        problem, hint = f"{shown} is a word of the shell's grammar, not a program", SCRIPT_HINT
+    elif _DECLARATION.fullmatch(word.raw):
+        problem = f"{shown} is a command of the shell, not a program"
+        hint = "write NAME=value before the program to set a variable for it"
+    elif _ARRAY_ELEMENT.match(word.raw):
+        problem, hint = f"{shown} begins like an array element, not like a program", SCRIPT_HINT
+    elif not shown:
+        problem, hint = "the program is an empty word", "write the program first: python main.py"
+    else:
+        return
+    raise HpcSubmitError(f"{source}, line {word.line}: {problem}", hint)
+
+
+def _shown(word: Word) -> str:
+    """Show the word's value where it is known now, otherwise its source less the quotes around it."""
+    return word.raw.strip("\"'") if word.literal is None else word.literal
+
+
+def _literals(words: tuple[Word, ...]) -> list[str | None]:
+    return [word.literal for word in words]
+
+
+def _is_interpreter_option(word: Word) -> bool:
+    return word.literal != "-m" and word.begins_with("-")
+
+
+def _is_value(word: Word) -> bool:
+    return not word.begins_with("-") or bool(_NEGATIVE_NUMBER.match(word.literal or ""))

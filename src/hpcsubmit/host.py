@@ -1,0 +1,123 @@
+"""Where commands and files live: this machine. The only module that starts processes for a submission."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcsubmit.errors import HpcSubmitError
+
+
+class CommandTimedOut(HpcSubmitError):
+    """A command that gave no answer in time: whether it did its work is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A command that ended: its exit code (negative: the signal that ended it) and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A machine with its environment variables; every effect of a submission passes through here."""
+
+    environ: Mapping[str, str]
+
+    def which(self, program: str) -> str | None:
+        """Return the path of a program, or None where the PATH has none."""
+        return shutil.which(program, path=self.environ.get("PATH"))
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, environ: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run a command to its end, without a terminal's input, for at most `timeout` seconds.
+
+        It has a session of its own: a Ctrl-C at the terminal ends hpcsubmit, never a half-done sbatch.
+        Raises CommandTimedOut, and HpcSubmitError where the program cannot be started.
+        """
+        import subprocess  # late: 8 ms that most subcommands do not need
+
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+                env=self.environ if environ is None else environ,
+                start_new_session=True,
+                check=False,
+            )
+        except OSError as error:
+            raise self._cannot_start(argv, error) from error
+        except subprocess.TimeoutExpired as error:
+            raise CommandTimedOut(
+                f"{argv[0]} gave no answer within {timeout:g} s",
+                "the cluster may be busy or down: try again in a minute",
+            ) from error
+        return Completed(
+            code=done.returncode,
+            stdout=done.stdout.decode(errors="replace"),
+            stderr=done.stderr.decode(errors="replace"),
+        )
+
+    def run_in_view(self, argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
+        """Run a command whose output goes to this process's stderr; return its exit code.
+
+        It shares the terminal, so that Ctrl-C ends it too. Raises HpcSubmitError where it cannot start.
+        """
+        import subprocess  # late: as above
+
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                env=self.environ if environ is None else environ,
+                check=False,
+            )
+        except OSError as error:
+            raise self._cannot_start(argv, error) from error
+        return done.returncode
+
+    @staticmethod
+    def _cannot_start(argv: Sequence[str], error: OSError) -> HpcSubmitError:
+        reason = error.strerror or str(error)
+        return HpcSubmitError(
+            f"{argv[0]} could not be started: {reason}", f"see whether 'command -v {argv[0]}' finds it"
+        )
+
+
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Make a folder and those above it where they are not there yet; raises HpcSubmitError."""
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a file whole or not at all: under another name first, then renamed. Raises HpcSubmitError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> HpcSubmitError:
+    """Turn what the system said of a write into an error with its cure."""
+    return HpcSubmitError(
+        f"{path} could not be written: {error.strerror or error}",
+        "check the space left, your quota and the permissions there, then submit again",
+    )

@@ -1,0 +1,278 @@
+"""plan(request, profile, context) -> Plan: every decision of a submission, pure."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.experiment import Command
+from hpcsubmit.launch import JobKind, Program, kind_of, program_for
+from hpcsubmit.profile import Profile
+from hpcsubmit.request import Request
+from hpcsubmit.slurm import Directive
+from hpcsubmit.values import Memory
+
+DEFAULT_CPUS = 2
+DEFAULT_MEM_PER_GPU = Memory.parse("10G")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Virtualenv:
+    """The Python environment of a job.
+
+    path: the folder that the script activates, its final path.
+    requirements: the file that it is built from; None where it is ready.
+    note: what to tell the user of it, "" for nothing.
+    """
+
+    path: Path
+    requirements: Path | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The facts that a plan needs and cannot know: where things are, and what makes this run this run.
+
+    project_root, scratch_dir: absolute. scratch_dir is ${SCRATCH}/${project_name}.
+    run_id, version, command_line: as the script and the record show them.
+    wandb_key_file: the file that the job reads the key from; None where it needs none.
+    wandb_without_key: whether the project uses wandb and no key was found.
+    visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
+    """
+
+    project_root: Path
+    scratch_dir: Path
+    run_id: str
+    version: str
+    command_line: str
+    command: Command
+    virtualenv: Virtualenv
+    wandb_key_file: Path | None = None
+    wandb_without_key: bool = False
+    visible_gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One submission, decided: the script, the preview and the effects are all made from it.
+
+    cpus_per_task, threads: CPU cores of a task, and of each of its processes that has a GPU.
+    log: the pattern that sbatch gets, `%` of folders doubled.
+    exports: the variables that the program finds, besides those that only the node knows.
+    notes, warnings: lines for the preview.
+    """
+
+    cluster: str
+    scheduler: str
+    kind: JobKind
+    job_name: str
+    exp_name: str
+    run_id: str
+    version: str
+    command_line: str
+    directives: tuple[Directive, ...]
+    nodes: int
+    gpus_per_node: int
+    tasks_per_node: int
+    cpus_per_task: int
+    threads: int
+    max_restarts: int
+    project_root: Path
+    scratch_dir: Path
+    run_dir: Path
+    output_dir: Path
+    log: str
+    folders: tuple[Path, ...]
+    experiment_file: Path
+    command_text: str
+    program: Program
+    virtualenv: Virtualenv
+    exports: tuple[tuple[str, str], ...]
+    modules: tuple[str, ...]
+    slurm_tmpdir: str
+    node_local_base: str
+    loopback: bool
+    wandb_key_file: Path | None
+    visible_gpus: tuple[str, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(request: Request, profile: Profile, context: Context) -> Plan:
+    """Decide everything about a submission; raises HpcSubmitError for what this cluster cannot do."""
+    kind = kind_of(request)
+    cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
+    _check_limits(request, cpus, profile)
+    tasks = request.gpus if kind is JobKind.LIGHTNING else 1
+    cpus_per_task = -(-cpus // tasks)
+    run_dir = context.scratch_dir / "hpcsubmit" / "runs" / context.run_id
+    experiment_dir = context.scratch_dir / request.exp_name
+    outputs = context.scratch_dir / "hpc_outputs"
+    job_name = "-".join(filter(None, (kind.job_name, context.project_root.name, request.exp_name)))
+    log_name = "_".join(filter(None, (kind.value, request.exp_name, "%j.out")))
+    log = f"{str(outputs).replace('%', '%%')}/{log_name}"
+    output_dir = experiment_dir / "runs" / context.run_id
+    return Plan(
+        cluster=profile.name,
+        scheduler=profile.scheduler,
+        kind=kind,
+        job_name=job_name,
+        exp_name=request.exp_name,
+        run_id=context.run_id,
+        version=context.version,
+        command_line=context.command_line,
+        directives=(
+            Directive(name="job-name", value=job_name),
+            Directive(name="comment", value=context.run_id),
+            *_where(request, profile),
+            Directive(name="time", value=str(request.time)),
+            Directive(name="nodes", value=str(request.num_nodes)),
+            Directive(name="ntasks-per-node", value=str(tasks)),
+            Directive(name="cpus-per-task", value=str(cpus_per_task)),
+            _gpus(request, profile),
+            *_memory(request, profile),
+            Directive(name="chdir", value=str(context.project_root)),
+            Directive(name="output", value=log),
+            Directive(name="open-mode", value="append"),
+            *profile.sbatch_args,
+            *request.sbatch_args,
+        ),
+        nodes=request.num_nodes,
+        gpus_per_node=request.gpus,
+        tasks_per_node=tasks,
+        cpus_per_task=cpus_per_task,
+        threads=max(1, cpus // request.gpus),
+        max_restarts=profile.torchrun_max_restarts,
+        project_root=context.project_root,
+        scratch_dir=context.scratch_dir,
+        run_dir=run_dir,
+        output_dir=output_dir,
+        log=log,
+        folders=(context.scratch_dir, outputs, experiment_dir / "checkpoints"),
+        experiment_file=context.command.source,
+        command_text=context.command.text,
+        program=program_for(kind, context.command, request, profile),
+        virtualenv=context.virtualenv,
+        exports=_exports(kind, request, context, output_dir),
+        modules=profile.modules,
+        slurm_tmpdir=profile.slurm_tmpdir,
+        node_local_base=profile.node_local_base,
+        loopback=profile.loopback,
+        wandb_key_file=context.wandb_key_file,
+        visible_gpus=context.visible_gpus,
+        notes=tuple(_notes(kind, request, profile, context, cpus, tasks)),
+        warnings=tuple(_warnings(profile, context)),
+    )
+
+
+def _exports(
+    kind: JobKind, request: Request, context: Context, output_dir: Path
+) -> tuple[tuple[str, str], ...]:
+    """A4's variables; the upper-case twins are there because wandb substitutes only upper-case names."""
+    named = {
+        "source_dir": str(context.project_root),
+        "project_name": context.project_root.name,
+        "scratch_dir": str(context.scratch_dir),
+        "exp_name": request.exp_name,
+    }
+    world = {"GLOBAL_WORLD_SIZE": str(request.num_nodes * request.gpus)} if kind.distributed else {}
+    twins = {name.upper(): value for name, value in named.items()}
+    return tuple((named | twins | {"OUTPUT_DIR": str(output_dir)} | world).items())
+
+
+def _where(request: Request, profile: Profile) -> list[Directive]:
+    account = request.account or profile.account
+    partition = request.partition or profile.partition
+    found = []
+    if account and profile.uses_accounts:
+        found.append(Directive(name="account", value=account))
+    if partition:
+        found.append(Directive(name="partition", value=partition))
+    return found
+
+
+def _gpus(request: Request, profile: Profile) -> Directive:
+    gpu_type = (request.gpu_type or profile.gpu_type) if profile.typed_gpus else ""
+    value = f"{gpu_type}:{request.gpus}" if gpu_type else str(request.gpus)
+    if profile.gpu_option == "gres":
+        return Directive(name="gres", value=f"gpu:{value}")
+    return Directive(name="gpus-per-node", value=value)
+
+
+def _memory(request: Request, profile: Profile) -> list[Directive]:
+    if profile.memory_option == "none":
+        return []
+    if request.memory_per_node:
+        return [Directive(name="mem", value=str(request.memory_per_node))]
+    per_gpu = request.memory_per_gpu or profile.mem_per_gpu or DEFAULT_MEM_PER_GPU
+    if profile.memory_option == "mem-per-gpu":
+        return [Directive(name="mem-per-gpu", value=str(per_gpu))]
+    return [Directive(name="mem", value=f"{per_gpu.megabytes * request.gpus}M")]
+
+
+def _check_limits(request: Request, cpus: int, profile: Profile) -> None:
+    """Raise HpcSubmitError for what no node, list or limit of the profile allows."""
+    where = f"the profile '{profile.name}'"
+    if profile.gpus_per_node is not None and request.gpus > profile.gpus_per_node:
+        raise HpcSubmitError(
+            f"--gpus {request.gpus} is more than the {profile.gpus_per_node} GPUs of a node in {where}",
+            f"ask for at most {profile.gpus_per_node} per node, on more nodes with --num-nodes",
+        )
+    if profile.cpus_per_node is not None and cpus > profile.cpus_per_node:
+        raise HpcSubmitError(
+            f"{cpus} CPUs are more than the {profile.cpus_per_node} of a node in {where}",
+            f"ask for at most --cpus {profile.cpus_per_node}; they are counted per node",
+        )
+    if profile.max_time is not None and request.time > profile.max_time:
+        raise HpcSubmitError(
+            f"--time {request.time} is longer than the limit of {where}, {profile.max_time}",
+            "ask for less time, and let the program go on from a checkpoint in a second job",
+        )
+    if request.gpu_type and profile.typed_gpus:
+        _check_listed("--gpu-type", request.gpu_type, profile.gpu_types, where)
+    if request.account and profile.uses_accounts:
+        _check_listed("--account", request.account, profile.accounts, where)
+
+
+def _check_listed(option: str, value: str, listed: Sequence[str], where: str) -> None:
+    if listed and value not in listed:
+        near = difflib.get_close_matches(value, listed, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise HpcSubmitError(
+            f"{option} {value} is not one that {where} lists", f"{hint}it lists: {', '.join(listed)}"
+        )
+
+
+def _notes(
+    kind: JobKind, request: Request, profile: Profile, context: Context, cpus: int, tasks: int
+) -> list[str]:
+    notes = [context.virtualenv.note] if context.virtualenv.note else []
+    if request.gpu_type and not profile.typed_gpus:
+        notes.append(f"--gpu-type {request.gpu_type} is ignored: the GPUs of '{profile.name}' have no types")
+    if request.account and not profile.uses_accounts:
+        notes.append(f"--account {request.account} is ignored: '{profile.name}' has no accounts")
+    if cpus % tasks:
+        notes.append(f"{cpus} CPUs do not divide among {tasks} tasks: each task gets {-(-cpus // tasks)}")
+    if profile.memory_option == "none" and (request.memory_per_gpu or request.memory_per_node):
+        notes.append(f"the memory asked for is ignored: '{profile.name}' does not limit it")
+    gpus = request.gpus * request.num_nodes
+    if profile.scheduler == "local" and gpus > len(context.visible_gpus):
+        there = len(context.visible_gpus)
+        notes.append(f"the job runs on the CPU: it asks for {gpus} GPUs and this machine shows {there}")
+    if kind is JobKind.PLAIN and context.command.python_word is False:
+        notes.append(f"the program is '{context.command.program}', started as it is")
+    return notes
+
+
+def _warnings(profile: Profile, context: Context) -> list[str]:
+    found = []
+    if profile.retired:
+        successor = f"; its successor is {profile.successor}" if profile.successor else ""
+        found.append(f"{profile.name} stopped computing on {profile.retired}{successor}")
+    if context.wandb_without_key:
+        found.append(
+            "the project uses wandb, but there is no key in WANDB_API_KEY, ~/wandb_credentials.txt or ~/.netrc"
+        )
+    return found

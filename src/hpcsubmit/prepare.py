@@ -1,0 +1,155 @@
+"""From a request to a plan: looks at the project, the cluster and this machine, and changes nothing."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcsubmit import __version__
+from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
+from hpcsubmit.environment import find_virtualenv
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.experiment import read_command_file
+from hpcsubmit.host import Host
+from hpcsubmit.plan import Context, Plan, plan
+from hpcsubmit.profile import Profile
+from hpcsubmit.project import Project, find_experiment_file, find_project
+from hpcsubmit.request import Request
+from hpcsubmit.slurm import caller_variables
+from hpcsubmit.values import script_path
+from hpcsubmit.wandb_key import has_key, home, key_file, uses_wandb
+
+SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
+CLUSTER_NAME_TIMEOUT = 2.0
+"""Seconds that `scontrol show config` may take to tell the cluster's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan with what it was made from.
+
+    dropped: the names of the caller's variables that sbatch does not get.
+    """
+
+    plan: Plan
+    project: Project
+    choice: Choice
+    cluster: Cluster
+    dropped: tuple[str, ...]
+
+
+def prepare(
+    request: Request, *, asked: str | None, run_id: str, command_line: str, folder: Path, host: Host
+) -> Prepared:
+    """Validate everything and decide everything; raises HpcSubmitError for all that is wrong.
+
+    asked: the value of --cluster. folder: the current folder, absolute.
+    """
+    project = find_project(folder)
+    clusters = Clusters(user_folder=user_profiles(host), project=project)
+    choice = choose(clusters, surroundings(host), asked)
+    cluster = clusters.get(choice.name)
+    command = read_command_file(find_experiment_file(project, folder, request.configs))
+    if command.starts_wandb_agent:
+        raise HpcSubmitError(
+            f"{command.source} starts a wandb agent, and hpcsubmit cannot submit sweeps yet",
+            "write the command that trains once, without wandb agent",
+        )
+    virtualenv = find_virtualenv(project, host)
+    context = Context(
+        project_root=project.root,
+        scratch_dir=scratch(cluster.profile, host) / project.name,
+        run_id=run_id,
+        version=__version__,
+        command_line=command_line,
+        command=command,
+        virtualenv=virtualenv,
+        wandb_key_file=key_file(host),
+        wandb_without_key=not has_key(host) and uses_wandb(command, project, virtualenv),
+        visible_gpus=visible_gpus(host) if cluster.profile.scheduler == "local" else (),
+    )
+    return Prepared(
+        plan=plan(request, cluster.profile, context),
+        project=project,
+        choice=choice,
+        cluster=cluster,
+        dropped=caller_variables(host.environ),
+    )
+
+
+def user_profiles(host: Host) -> Path:
+    """Return the folder of the user's own profiles."""
+    return configuration_folder(host) / "profiles"
+
+
+def configuration_folder(host: Host) -> Path:
+    """Return the user's configuration folder: $XDG_CONFIG_HOME/hpcsubmit, by default below ~/.config."""
+    return Path(host.environ.get("XDG_CONFIG_HOME") or home(host) / ".config") / "hpcsubmit"
+
+
+def state_folder(host: Host) -> Path:
+    """Return the user's state folder: $XDG_STATE_HOME/hpcsubmit, by default below ~/.local/state."""
+    return Path(host.environ.get("XDG_STATE_HOME") or home(host) / ".local" / "state") / "hpcsubmit"
+
+
+def local_scratch(host: Host) -> Path:
+    """Return the SCRATCH of the embedded cluster where none is set."""
+    return state_folder(host) / "scratch"
+
+
+def scratch(profile: Profile, host: Host) -> Path:
+    """Return $SCRATCH; raises HpcSubmitError where it is not set, is no folder or cannot stand in a script."""
+    value = host.environ.get("SCRATCH", "")
+    if not value:
+        if profile.scheduler == "local":
+            return script_path(local_scratch(host), "the scratch folder")
+        hint = profile.scratch_hint or "set it to your folder on the cluster's large disk: export SCRATCH=..."
+        raise HpcSubmitError("SCRATCH is not set", hint)
+    path = script_path(Path(value), "SCRATCH")
+    if not path.is_dir():
+        hint = profile.scratch_hint or "make the folder, or set SCRATCH to the one that is there"
+        raise HpcSubmitError(f"SCRATCH is {value}, which is not a folder", hint)
+    return path
+
+
+def surroundings(host: Host) -> Surroundings:
+    """Return what this machine tells of the cluster it belongs to."""
+    return Surroundings(
+        environ=host.environ,
+        host_name=os.uname().nodename,
+        has_sbatch=host.which("sbatch") is not None,
+        cluster_name=_slurm_cluster_name(host),
+    )
+
+
+def _slurm_cluster_name(host: Host) -> Callable[[], str]:
+    def ask() -> str:
+        for path in (host.environ.get("SLURM_CONF"), *SLURM_CONFIGURATIONS):
+            try:
+                name = cluster_name_in(Path(path).read_text(errors="replace")) if path else ""
+            except OSError:
+                continue
+            if name:
+                return name
+        try:
+            shown = host.run(("scontrol", "show", "config"), timeout=CLUSTER_NAME_TIMEOUT)
+        except HpcSubmitError:
+            return ""
+        return cluster_name_in(shown.stdout)
+
+    return ask
+
+
+def visible_gpus(host: Host) -> tuple[str, ...]:
+    """Return the GPUs of this machine that the caller may use: CUDA_VISIBLE_DEVICES, else nvidia-smi's."""
+    chosen = host.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(gpu.strip() for gpu in chosen.split(",") if gpu.strip() not in ("", "-1"))
+    if host.which("nvidia-smi") is None:
+        return ()
+    try:
+        listed = host.run(("nvidia-smi", "--query-gpu=index", "--format=csv,noheader"), timeout=20)
+    except HpcSubmitError:
+        return ()
+    return tuple(re.findall(r"^\d+$", listed.stdout, re.MULTILINE)) if listed.code == 0 else ()

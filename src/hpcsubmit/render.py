@@ -1,0 +1,72 @@
+"""render(plan) -> the batch script. The only module that knows jinja2."""
+
+import shlex
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from hpcsubmit.plan import Plan
+from hpcsubmit.shellwords import Word
+from hpcsubmit.slurm import Directive
+
+
+def shipped_templates() -> Traversable:
+    """The template folder: in the wheel beside the code, in a checkout two folders up."""
+    packaged = files("hpcsubmit") / "templates"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "templates"
+
+
+def render(plan: Plan, user_templates: Path | None = None) -> str:
+    """Return the batch script of a plan; templates in `user_templates` shadow the shipped ones."""
+    return _environment(user_templates).get_template("venv.sbatch.j2").render(plan=plan)
+
+
+@cache
+def _environment(user_templates: Path | None) -> jinja2.Environment:
+    root = shipped_templates()
+    shipped = jinja2.FunctionLoader(lambda name: (root / name).read_text("utf-8"))
+    own = [jinja2.FileSystemLoader(user_templates)] if user_templates and user_templates.is_dir() else []
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([*own, shipped]),
+        autoescape=True,  # so that Markup, which quote() makes, is the only way past it
+        finalize=quote,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["words"] = words
+    environment.filters["comment"] = comment
+    return environment
+
+
+def quote(value: object) -> Markup:
+    """Print one value into a script: quoted for bash, exactly once.
+
+    Text, numbers and paths become one bash word; a Word is bash source already; a Directive is its line.
+    Raises TypeError for anything else, so that a mistake in a template never reaches a script.
+    """
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, Word):
+        return Markup(value.raw)  # noqa: S704 - the user's own bash source, read by experiment.py
+    if isinstance(value, Directive):
+        return Markup(value.line)  # noqa: S704 - quoted as sbatch reads it
+    if isinstance(value, bool) or not isinstance(value, str | int | Path):
+        raise TypeError(f"a template prints {value!r}, which is neither text, number nor path")
+    return Markup(shlex.quote(str(value)))  # noqa: S704 - quoted here
+
+
+def words(values: Iterable[object]) -> Markup:
+    """Print several values as bash words, each quoted as `quote` does, with a blank between them."""
+    return Markup(" ").join(quote(value) for value in values)
+
+
+def comment(value: object) -> Markup:
+    """Print text into a comment: as it is, on one line."""
+    return Markup(" ".join(str(value).splitlines()))  # noqa: S704 - bash reads nothing in a comment

@@ -1,0 +1,101 @@
+"""What the user asked for on the command line; knows no cluster."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from hpcsubmit.errors import UsageError
+from hpcsubmit.slurm import Directive
+from hpcsubmit.values import Memory, Walltime
+
+
+class Launcher(StrEnum):
+    """What starts the processes of a distributed job."""
+
+    LIGHTNING = "lightning"
+    TORCHRUN = "torchrun"
+
+
+LAUNCHER_NAMES = {
+    "lightning": Launcher.LIGHTNING,
+    "torchrun": Launcher.TORCHRUN,
+    "script": Launcher.TORCHRUN,
+}
+"""The values of `--which-distributed`; `script` is the older name of torchrun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One submission as asked for; None stands for "as the profile says".
+
+    gpus, cpus: per node. memory_per_gpu and memory_per_node exclude each other.
+    """
+
+    gpus: int = 1
+    cpus: int | None = None
+    num_nodes: int = 1
+    time: Walltime
+    memory_per_gpu: Memory | None = None
+    memory_per_node: Memory | None = None
+    gpu_type: str | None = None
+    account: str | None = None
+    partition: str | None = None
+    exp_name: str = ""
+    launcher: Launcher | None = None
+    configs: Path | None = None
+    sbatch_args: tuple[Directive, ...] = ()
+
+
+OWN_OPTIONS = {
+    "nodes": "--num-nodes",
+    "cpus-per-task": "--cpus",
+    "time": "--time",
+    "account": "--account",
+    "partition": "--partition",
+    "mem": "--mem",
+    "mem-per-gpu": "--mem-per-gpu",
+    "gres": "--gpus and --gpu-type",
+    "gpus": "--gpus",
+    "job-name": "--exp-name",
+    "output": "--exp-name",
+}
+"""sbatch's options that hpcsubmit sets itself, with the option of hpcsubmit's that governs each."""
+
+_SET_BY_HPCSUBMIT = re.compile(
+    r"nodes|ntasks.*|cpus-per-task|gpus.*|gres|mem.*|time|output|error|array|job-name|account|partition"
+    r"|comment|export|wrap|chdir|dependency|signal"
+)
+_SHORT = {
+    "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "t": "time", "A": "account", "p": "partition",
+    "G": "gpus", "J": "job-name", "o": "output", "e": "error", "a": "array", "D": "chdir", "d": "dependency",
+}  # fmt: skip
+
+
+def parse_sbatch_arg(text: str) -> Directive:
+    """Read one `--sbatch-arg` value, `--name=value` or `--name`.
+
+    Raises UsageError for another form, and for an option that hpcsubmit sets itself, which two lines of
+    one script would then contradict.
+    """
+    match = re.fullmatch(r"--([a-z][a-z0-9-]*)(?:=(.*))?", text, re.ASCII)
+    if match is None:
+        short = re.match(r"-([A-Za-z])", text)
+        if short and short[1] in _SHORT:
+            raise _set_by_hpcsubmit(_SHORT[short[1]], text)
+        raise UsageError(
+            f"--sbatch-arg takes one long option of sbatch, not '{text}'",
+            "write --sbatch-arg=--name=value or --sbatch-arg=--name",
+        )
+    name, value = match[1], match[2]
+    if _SET_BY_HPCSUBMIT.fullmatch(name):
+        raise _set_by_hpcsubmit(name, text)
+    if value is not None and any(ord(c) < 32 for c in value):
+        raise UsageError(f"--sbatch-arg {text!r} holds a control character", "write it on one line")
+    return Directive(name=name, value=value)
+
+
+def _set_by_hpcsubmit(name: str, text: str) -> UsageError:
+    own = OWN_OPTIONS.get(name)
+    hint = f"use hpcsubmit's own {own}" if own else "leave it out: hpcsubmit decides it from the kind of job"
+    return UsageError(f"--sbatch-arg {text} is set by hpcsubmit itself", hint)

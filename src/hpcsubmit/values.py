@@ -1,0 +1,239 @@
+"""Small values: parsed once, always right once they exist, printed exactly.
+
+Each class raises UsageError, with the right form as the hint, when it is built from a value that can never be
+right on any cluster. Digits and letters are ASCII throughout: Slurm and file names know no others.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from hpcsubmit.errors import HpcSubmitError, UsageError
+
+LARGEST_INT = 1_000_000
+_DAY = 24 * 3600
+_LONGEST_TIME = 10_000 * _DAY - 1
+_LONGEST_NAME = 200
+
+_TIME_HINT = "write days-hours:minutes:seconds, for example 00-01:00:00 for one hour"
+_TIME_FORMS = (
+    # The forms of sbatch(1), --time, in its order. The first part of each has no upper limit of its own.
+    r"(?P<minutes>[0-9]{1,9})(?::(?P<seconds>[0-9]{1,2}))?",
+    r"(?P<hours>[0-9]{1,9}):(?P<minutes>[0-9]{1,2}):(?P<seconds>[0-9]{1,2})",
+    r"(?P<days>[0-9]{1,9})-(?P<hours>[0-9]{1,2})(?::(?P<minutes>[0-9]{1,2})(?::(?P<seconds>[0-9]{1,2}))?)?",
+)
+_TIME_UNITS = {"days": _DAY, "hours": 3600, "minutes": 60, "seconds": 1}
+_TIME_LIMITS = {"hours": 23, "minutes": 59, "seconds": 59}
+
+_MEMORY = re.compile(r"([1-9][0-9]{0,8})([GM])")
+_LIKELY_MEMORY = re.compile(r"\s*([1-9][0-9]{0,8})\s*([gGmM])(?:[iI]?[bB])?\s*")
+
+_RUN_ID = re.compile(
+    r"r[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+    r"-(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]-[a-z2-7]{4}"
+)
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_DRY_RUN = "DRY-RUN"
+
+_EXPERIMENT_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?")
+_POSITIVE_INT = re.compile(r"0*[1-9][0-9]{0,6}")
+_SWEEP_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SWEEP_PLACEHOLDERS = frozenset(("SWEEP_ID", "SWEEPID", "SWEEP-ID", "YOUR_SWEEP_ID"))
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Walltime:
+    """A time limit.
+
+    seconds: 1 to 9999 days, 23:59:59; UsageError otherwise.
+    """
+
+    seconds: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= _LONGEST_TIME:
+            raise UsageError(f"a time limit of {self.seconds} seconds is not possible", _TIME_HINT)
+
+    @classmethod
+    def parse(cls, text: str) -> "Walltime":
+        """Read any form that sbatch takes; `60` is 60 minutes. Raises UsageError."""
+        found = next((match for form in _TIME_FORMS if (match := re.fullmatch(form, text))), None)
+        if not found:
+            raise UsageError(f"{text!r} is not a time", _TIME_HINT)
+        parts = {unit: int(digits) for unit, digits in found.groupdict().items() if digits}
+        for unit, number in list(parts.items())[1:]:
+            if number > _TIME_LIMITS[unit]:
+                raise UsageError(f"{text!r} is not a time: it has {number} {unit}", _TIME_HINT)
+        seconds = sum(number * _TIME_UNITS[unit] for unit, number in parts.items())
+        if not 0 < seconds <= _LONGEST_TIME:
+            problem = "longer than 9999 days" if seconds else "no time at all"
+            raise UsageError(f"{text!r} is {problem}", _TIME_HINT)
+        return cls(seconds=seconds)
+
+    def __str__(self) -> str:
+        days, rest = divmod(self.seconds, _DAY)
+        return f"{days:02}-{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """An amount of memory, kept in the unit that it was given in.
+
+    amount: greater than 0, in unit; UsageError otherwise.
+    unit: Slurm's letter: G is 1024 M, M is 1024 * 1024 bytes.
+    """
+
+    amount: int
+    unit: Literal["G", "M"]
+
+    def __post_init__(self) -> None:
+        if not _MEMORY.fullmatch(str(self)):
+            raise UsageError(f"{str(self)!r} is not an amount of memory", "write 10G or 10000M, for example")
+
+    @classmethod
+    def parse(cls, text: str) -> "Memory":
+        """Read an integer and `G` or `M`. Raises UsageError."""
+        found = _MEMORY.fullmatch(text)
+        if not found:
+            likely = _LIKELY_MEMORY.fullmatch(text)
+            right = likely[1] + likely[2].upper() if likely else "10G or 10000M, for example"
+            raise UsageError(f"{text!r} is not an amount of memory", f"write {right}")
+        return cls(amount=int(found[1]), unit="G" if found[2] == "G" else "M")
+
+    @property
+    def megabytes(self) -> int:
+        """The amount in Slurm's M."""
+        return self.amount * (1024 if self.unit == "G" else 1)
+
+    def __str__(self) -> str:
+        return f"{self.amount}{self.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class RunId:
+    """The name of one submission; ids sort by time.
+
+    text: `rYYYYMMDD-HHMMSS-xxxx`, in UTC and four base32 characters, or `DRY-RUN`; UsageError otherwise.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.text != _DRY_RUN and not is_run_id(self.text):
+            hint = "a run id looks like r20260131-235959-a2b3"
+            raise UsageError(f"{self.text!r} is not a run id", hint)
+
+    @classmethod
+    def new(cls, now: datetime, random: bytes) -> "RunId":
+        """Name a submission made now (an aware time), told apart by 4 random bytes; ValueError otherwise."""
+        if now.tzinfo is None or len(random) != 4:
+            raise ValueError("a run id is made of an aware time and 4 random bytes")
+        # 32 divides 256: every character is equally likely.
+        tail = "".join(_BASE32[byte % 32] for byte in random)
+        return cls(text=f"r{now.astimezone(UTC):%Y%m%d-%H%M%S}-{tail}")
+
+    @classmethod
+    def dry_run(cls) -> "RunId":
+        """Stand for the id in a script that is only shown."""
+        return cls(text=_DRY_RUN)
+
+    @classmethod
+    def parse(cls, text: str) -> "RunId":
+        """Read the id of a submission that exists: never DRY-RUN. Raises UsageError."""
+        if text == _DRY_RUN:
+            raise UsageError("a dry run leaves nothing behind", "give the id of a run that was submitted")
+        return cls(text=text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentName:
+    """What the user calls the experiment; it names folders, jobs and logs.
+
+    text: empty, or letters, digits, `.`, `_` and `-`, not beginning with `.` or `-`, at most 200 characters;
+        UsageError otherwise.
+    """
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not _EXPERIMENT_NAME.fullmatch(self.text):
+            hint = "use letters, digits, . _ and -, and begin with a letter, a digit or _"
+            raise UsageError(f"{self.text!r} is not an experiment name", hint)
+        if len(self.text) > _LONGEST_NAME:
+            hint = f"use at most {_LONGEST_NAME} characters: the name is part of file names"
+            raise UsageError(f"the experiment name has {len(self.text)} characters", hint)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WandbSweepId:
+    """A wandb sweep: its id, and its entity and project where both were given; UsageError for other forms."""
+
+    sweep: str
+    entity: str | None = None
+    project: str | None = None
+
+    def __post_init__(self) -> None:
+        parts = [part for part in (self.entity, self.project) if part is not None]
+        if len(parts) == 1 or not all(_SWEEP_PART.fullmatch(part) for part in (*parts, self.sweep)):
+            hint = "write ID or ENTITY/PROJECT/ID, as `wandb sweep` prints it"
+            raise UsageError(f"{str(self)!r} is not a wandb sweep", hint)
+        if self.sweep.upper() in _SWEEP_PLACEHOLDERS:
+            hint = "write the id that `wandb sweep sweeper.yml` prints in its place"
+            raise UsageError(f"{str(self)!r} is a placeholder, not a wandb sweep", hint)
+
+    @classmethod
+    def parse(cls, text: str) -> "WandbSweepId":
+        """Read `ID` or `ENTITY/PROJECT/ID`. Raises UsageError."""
+        parts = text.split("/")
+        if len(parts) == 3:
+            return cls(entity=parts[0], project=parts[1], sweep=parts[2])
+        return cls(sweep=text)
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.entity, self.project, self.sweep) if part is not None)
+
+
+def positive_int(text: str, option: str) -> int:
+    """Read a number from 1 to LARGEST_INT; option is named in the message. Raises UsageError."""
+    number = int(text) if _POSITIVE_INT.fullmatch(text) else 0
+    if not 0 < number <= LARGEST_INT:
+        raise UsageError(
+            f"{option} {text!r} is not a number from 1 to {LARGEST_INT}", f"write {option} 2, say"
+        )
+    return number
+
+
+def is_run_id(text: str) -> bool:
+    """Whether text has the form of a submission's id; `DRY-RUN` has not."""
+    return bool(_RUN_ID.fullmatch(text))
+
+
+def is_variable_name(text: str) -> bool:
+    """Whether text can name an environment variable that a shell can use."""
+    return bool(_VARIABLE_NAME.fullmatch(text))
+
+
+def script_path(path: Path, what: str) -> Path:
+    """Return path, once it is sure that it can stand in a job script; what names it in the message.
+
+    Raises HpcSubmitError for a relative path, for a newline or a backslash (sbatch drops backslashes even in
+    single quotes, and ends an option at the line's end), and for bytes that are not UTF-8.
+    """
+    text = str(path)
+    if not path.is_absolute():
+        raise HpcSubmitError(f"the path of {what} is not absolute: {text!r}", "give it from / on")
+    found = re.search(r"[\n\r\\\x00\ud800-\udfff]", text)
+    if found:
+        names = {"\n": "a newline", "\r": "a line end", "\\": "a backslash", "\x00": "a NUL"}
+        inside = names.get(found[0], "bytes that are not UTF-8")
+        raise HpcSubmitError(f"the path of {what} holds {inside}: {text!r}", "rename the folder or file")
+    return path

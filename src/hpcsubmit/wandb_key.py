@@ -1,0 +1,48 @@
+"""Where the wandb key of a job comes from. The key itself is never read here."""
+
+import re
+from pathlib import Path
+
+from hpcsubmit.experiment import Command
+from hpcsubmit.host import Host
+from hpcsubmit.plan import Virtualenv
+from hpcsubmit.project import Project
+
+CREDENTIALS = "wandb_credentials.txt"
+
+
+def home(host: Host) -> Path:
+    """Return the user's home folder."""
+    return Path(host.environ["HOME"]) if host.environ.get("HOME") else Path.home()
+
+
+def key_file(host: Host) -> Path | None:
+    """Return the file that the job itself must read the key from, None where it needs none.
+
+    A key in WANDB_API_KEY wins and reaches the job with the environment; the wandb client reads ~/.netrc.
+    """
+    path = home(host) / CREDENTIALS
+    return path if path.is_file() and not host.environ.get("WANDB_API_KEY") else None
+
+
+def has_key(host: Host) -> bool:
+    """Whether a key is found in any of the three places."""
+    if host.environ.get("WANDB_API_KEY") or key_file(host):
+        return True
+    try:
+        netrc = (home(host) / ".netrc").read_text(errors="replace")
+    except OSError:
+        return False
+    return re.search(r"machine\s+\S*wandb", netrc) is not None
+
+
+def uses_wandb(command: Command, project: Project, virtualenv: Virtualenv) -> bool:
+    """Whether the command, the requirements or the environment mention wandb."""
+    if "wandb" in command.text:
+        return True
+    try:
+        if "wandb" in (project.root / "requirements.txt").read_text(errors="replace"):
+            return True
+    except OSError:
+        pass
+    return any(virtualenv.path.glob("lib/python3*/site-packages/wandb"))
