@@ -273,6 +273,6 @@ def _warnings(profile: Profile, context: Context) -> list[str]:
         found.append(f"{profile.name} stopped computing on {profile.retired}{successor}")
     if context.wandb_without_key:
         found.append(
-            "the project uses wandb, but there is no key in WANDB_API_KEY, ~/wandb_credentials.txt or ~/.netrc"
+            "the project uses wandb, and WANDB_API_KEY, ~/wandb_credentials.txt and ~/.netrc hold no key"
         )
     return found

@@ -99,7 +99,7 @@ def local_scratch(host: Host) -> Path:
 
 
 def scratch(profile: Profile, host: Host) -> Path:
-    """Return $SCRATCH; raises HpcSubmitError where it is not set, is no folder or cannot stand in a script."""
+    """Return $SCRATCH; raises HpcSubmitError where it is unset, no folder, or cannot stand in a script."""
     value = host.environ.get("SCRATCH", "")
     if not value:
         if profile.scheduler == "local":

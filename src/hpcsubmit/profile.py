@@ -126,7 +126,9 @@ class Profile:
         _texts, "The accounts there are; with a list, any other is refused.", ()
     )
     uses_accounts: bool = _field(
-        _yes_or_no, "False where Slurm has no accounts: `--account` is then ignored, with a note.", True
+        _yes_or_no,
+        "False where Slurm has no accounts: `--account` is then ignored, with a note.",
+        default=True,
     )
     partition: str = _field(_text, "The partition where `--partition` is not given.", "")
     gpu_type: str = _field(_text, "The GPU type where `--gpu-type` is not given.", "")
@@ -134,7 +136,7 @@ class Profile:
         _texts, "The GPU types there are; with a list, any other is refused.", ()
     )
     typed_gpus: bool = _field(
-        _yes_or_no, "False where GPUs have no types: `--gpu-type` is then ignored, with a note.", True
+        _yes_or_no, "False where GPUs have no types: `--gpu-type` is then ignored, with a note.", default=True
     )
     gpu_option: str = _field(
         _one_of("gres", "gpus-per-node"),
@@ -167,7 +169,7 @@ class Profile:
         "/tmp",  # noqa: S108
     )
     loopback: bool = _field(
-        _yes_or_no, "True where all nodes are this machine: MASTER_ADDR is then 127.0.0.1.", False
+        _yes_or_no, "True where all nodes are this machine: MASTER_ADDR is then 127.0.0.1.", default=False
     )
     scratch_hint: str = _field(_text, "What to do where SCRATCH is not set; shown as it is.", "")
     lightning_nodes_flag: str = _field(

@@ -19,7 +19,7 @@ COMMANDS = {
     "runs": "list what was submitted; runs show RUN prints one",
     "clusters": "list the cluster profiles; clusters show NAME prints one",
 }
-"""The commands and what they do. Each is `command` in the module of its name, imported when it is asked for."""
+"""The commands and what they do. Each is `command` in the module of its name, imported when asked for."""
 
 BUG = 3
 INTERRUPTED = 130

@@ -10,7 +10,7 @@ from hpcsubmit.errors import UsageError
 from hpcsubmit.request import LAUNCHER_NAMES, Launcher
 
 
-class Value(click.ParamType):
+class Value(click.ParamType[Any]):
     """An option's value that a function reads; the function raises UsageError."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:

@@ -34,6 +34,10 @@ def _name(option: str) -> Value:
 MEMORY = Value("amount", Memory.parse)
 
 
+def _exp_name(text: str) -> str:
+    return ExperimentName(text=text).text
+
+
 def _num_sweeps(text: str) -> int | str:
     return text if text == "auto" else positive_int(text, "--num-sweeps")
 
@@ -67,16 +71,17 @@ OPTIONS = [
         help="What starts the processes of a distributed job: lightning, torchrun, or script (= torchrun).",
     ),
     Option(
-        ["-e", "--exp-name"], also=["--exp_name"], type=Value("name", lambda text: ExperimentName(text=text).text),
-        default="", help="The experiment's name: part of the names of jobs, logs and folders.",
+        ["-e", "--exp-name"], also=["--exp_name"], type=Value("name", _exp_name), default="",
+        help="The experiment's name: part of the names of jobs, logs and folders.",
     ),
     Option(
         ["-C", "--configs"], type=click.Path(path_type=Path), shown_default="experiment_configurations.txt",
         help="The file that holds the command to run.",
     ),
-    Option(["-a", "--account"], type=_name("--account"), shown_default="the profile's", help="Slurm account."),
+    Option(["-a", "--account"], type=_name("--account"), shown_default="the profile's", help="The account."),
     Option(
-        ["-p", "--partition"], type=_name("--partition"), shown_default="the profile's", help="Slurm partition."
+        ["-p", "--partition"], type=_name("--partition"), shown_default="the profile's",
+        help="The partition.",
     ),
     Option(
         ["--cluster"], type=_name("--cluster"), shown_default="detected",
@@ -101,7 +106,8 @@ OPTIONS = [
     Option(["-s", "--singularity-container"], also=["--container"], hidden=True),
     Option(["--workdir"], also=["--work-dir"], hidden=True),
     Option(
-        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", WandbSweepId.parse), hidden=True
+        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", WandbSweepId.parse),
+        hidden=True,
     ),
     Option(["--num-sweeps"], also=["--num_sweeps"], type=Value("integer", _num_sweeps), hidden=True),
 ]  # fmt: skip
@@ -219,6 +225,12 @@ def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:
     return 0
 
 
+def _version(ctx: click.Context, param: click.Parameter, asked: Any) -> None:  # noqa: ARG001 - click's
+    if asked:
+        click.echo(f"hpcsubmit {__version__}")
+        ctx.exit()
+
+
 class SubmitCommand(GreedyCommand):
     """The command that submits; its help also lists the other commands."""
 
@@ -235,7 +247,7 @@ command = SubmitCommand(
         *OPTIONS,
         click.Option(
             ["--version"], is_flag=True, expose_value=False, is_eager=True, help="Print the version.",
-            callback=lambda ctx, _, on: (click.echo(f"hpcsubmit {__version__}"), ctx.exit()) if on else None,
+            callback=_version,
         ),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
