@@ -1,0 +1,80 @@
+"""The golden scripts: one plan each, for a user u with the project /home/u/gan and the scratch /scratch/u."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hpcsubmit.clusters import Clusters
+from hpcsubmit.experiment import read_command
+from hpcsubmit.plan import Context, Plan, Virtualenv, plan
+from hpcsubmit.profile import Profile
+from hpcsubmit.render import render
+from hpcsubmit.request import Launcher, Request
+from hpcsubmit.slurm import Directive
+from hpcsubmit.values import Memory, Walltime
+
+RUN_ID = "r20260131-235959-a2b3"
+HOUR = Walltime.parse("00-01:00:00")
+TWO_BY_TWO = Request(gpus=2, cpus=2, num_nodes=2, time=HOUR, exp_name="testing")
+
+
+def shipped(name: str) -> Profile:
+    return Clusters(user_folder=Path("/nonexistent"), project=None).get(name).profile
+
+
+def context(command: str = "python main.py --train --batch_size 6", root: str = "/home/u/gan") -> Context:
+    project = Path(root)
+    return Context(
+        project_root=project,
+        scratch_dir=Path("/scratch/u") / project.name,
+        run_id=RUN_ID,
+        version="0.1.0",
+        command_line="hpcsubmit",
+        command=read_command(command, project / "experiment_configurations.txt"),
+        virtualenv=Virtualenv(path=project / "virtual_env"),
+    )
+
+
+def torchrun(request: Request) -> Request:
+    return replace(request, launcher=Launcher.TORCHRUN)
+
+
+def awkward() -> Plan:
+    """Names with blanks, quotes, % and non-ASCII; assignments, modules, memory per node, sbatch options."""
+    profile = replace(shipped("generic"), modules=("python/3.11", "cuda/12.6"), gpu_option="gpus-per-node")
+    request = replace(
+        TWO_BY_TWO,
+        account="def-fwood",
+        gpu_type="h100",
+        partition="gpu",
+        memory_per_node=Memory.parse("64000M"),
+        sbatch_args=(Directive(name="mail-user", value="a b@c.ca"), Directive(name="requeue")),
+    )
+    command = """LR='1e-3' NOTE="it's $exp_name" python main.py --name "hello world" --lrs 0.1,0.2 \\
+        --data_dir=${SLURM_TMPDIR}/datasets --num_nodes 7 --gpus=8 --glob *.txt"""
+    facts = context(command, "/home/u/50% of Zoë's gan")
+    return plan(request, profile, replace(facts, wandb_key_file=Path("/home/u/wandb_credentials.txt")))
+
+
+def own_interpreter() -> Plan:
+    """A Python by its path, with options, under torchrun on one node."""
+    request = torchrun(replace(TWO_BY_TWO, num_nodes=1, cpus=8))
+    return plan(request, shipped("generic"), context("$HOME/miniconda/bin/python3 -u -O -m gan.train"))
+
+
+CASES: dict[str, Callable[[], Plan]] = {
+    "cedar_plain": lambda: plan(Request(time=HOUR), shipped("cedar"), context()),
+    "cedar_lightning": lambda: plan(TWO_BY_TWO, shipped("cedar"), context()),
+    "cedar_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("cedar"), context()),
+    "plai_plain": lambda: plan(Request(time=HOUR), shipped("plai"), context()),
+    "plai_lightning": lambda: plan(TWO_BY_TWO, shipped("plai"), context()),
+    "plai_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("plai"), context()),
+    "generic_plain": lambda: plan(Request(time=HOUR), shipped("generic"), context()),
+    "local_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("local"), context()),
+    "awkward_lightning": awkward,
+    "own_interpreter_torchrun": own_interpreter,
+}
+
+
+def script(name: str) -> str:
+    return render(CASES[name]())

@@ -1,0 +1,232 @@
+#!/bin/bash
+#SBATCH --job-name=torchrun_dist-gan-testing
+#SBATCH --comment=r20260131-235959-a2b3
+#SBATCH --partition=plai
+#SBATCH --time=00-01:00:00
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=2
+#SBATCH --gres=gpu:2
+#SBATCH --mem-per-gpu=10G
+#SBATCH --chdir=/home/u/gan
+#SBATCH --output=/scratch/u/gan/hpc_outputs/torchrun_testing_%j.out
+#SBATCH --open-mode=append
+
+# hpcsubmit 0.1.0, run r20260131-235959-a2b3: hpcsubmit runs show r20260131-235959-a2b3
+# Made in /home/u/gan by: hpcsubmit
+
+set -euo pipefail
+trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
+
+# ---- The batch shell: what it records, how it waits, how it ends
+
+run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+
+fail() {
+  echo "hpcsubmit: $*" >&2
+  exit 1
+}
+
+record() { # NAME: stdin becomes that file of the run folder, whole or not at all
+  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
+    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+}
+
+# Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
+# waited for in the background, and again when a signal interrupted the wait.
+stopped='' interrupted=''
+trap 'stopped=yes interrupted=yes' TERM
+step() {
+  local rc
+  "$@" &
+  while :; do
+    interrupted=''
+    if wait $!; then rc=0; else rc=$?; fi
+    [ -n "$interrupted" ] || return "$rc"
+  done
+}
+
+# One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
+# `env -u` such a step counts the job's own GPUs and memory twice).
+on_every_node() {
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task=1 \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
+}
+
+tell_how_it_ended() { # EXIT_CODE
+  local message
+  if [ -n "$stopped" ]; then
+    echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
+  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+    while read -r message; do
+      case $message in
+        'srun: error: '*': task'*': '*)
+          echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          return
+          ;;
+      esac
+    done <"$run_dir/srun.messages"
+  fi
+}
+
+on_exit() {
+  local rc=$?
+  trap - ERR EXIT
+  trap '' TERM # it arrives more than once
+  set +e
+  [ -z "${keeper_step:-}" ] || end_node_local
+  tell_how_it_ended "$rc"
+  echo "$rc" | record exit
+  exit "$rc"
+}
+trap on_exit EXIT
+
+rm -f "$run_dir/exit" "$run_dir/srun.messages" # of an attempt before a requeue
+printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
+
+# ---- What the program finds in its environment
+
+export source_dir=/home/u/gan
+export project_name=gan
+export scratch_dir=/scratch/u/gan
+export exp_name=testing
+export SOURCE_DIR=/home/u/gan
+export PROJECT_NAME=gan
+export SCRATCH_DIR=/scratch/u/gan
+export EXP_NAME=testing
+export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
+export GLOBAL_WORLD_SIZE=4
+export PYTHONUNBUFFERED=1
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
+export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
+
+# ---- SLURM_TMPDIR, the folder on every node's own disk
+
+# The keeper: a step that lives on every node beside the program, makes the folder there and removes it
+# however the job ends. After a cancel or a time-out the batch script can start no step any more.
+keep_node_local() {
+  local doomed="$SLURM_TMPDIR.removing" ended='' tries=0
+  trap 'ended=stopped' TERM
+  trap 'ended=finished' USR2
+  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  if mkdir -m 700 "$SLURM_TMPDIR"; then echo "ready $SLURM_STEP_ID"; else echo "failed $SLURM_STEP_ID"; fi
+  while [ -z "$ended" ]; do
+    sleep 3600 &
+    wait $!
+  done
+  trap '' TERM USR2 # each arrives twice, for the step and for its task
+  { kill $! && wait $!; } 2>/dev/null # without a word in the log
+  # Slurm's TERM reaches the program at the same moment: it may write until it ends, or half of KillWait.
+  while [ "$ended" = stopped ] && ((tries++ < 5 * kill_wait / 2)) && program_runs; do sleep 0.2; done
+  mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
+  for ((tries = 0; tries < 3000; tries++)); do
+    rm -rf "$doomed" 2>/dev/null && exit 0
+    chmod -R u+rwX "$doomed" 2>/dev/null
+    sleep 0.1
+  done
+  echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+}
+
+program_runs() { # whether this node has processes of the job's other steps
+  local step
+  while read -r _ _ step _; do
+    case $step in STEPID | batch | extern | "$SLURM_STEP_ID") ;; *) return 0 ;; esac
+  done < <(scontrol listpids "$SLURM_JOB_ID" 2>/dev/null)
+  return 1
+}
+
+start_keeper() {
+  local node said step key value
+  SLURM_TMPDIR=/scratch-ssd/$(id -un)_${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+  kill_wait=30 # Slurm's default
+  while read -r key _ value _; do
+    if [ "$key" = KillWait ]; then kill_wait=$value; fi
+  done < <(scontrol show config)
+  export SLURM_TMPDIR kill_wait
+  # Every node's keeper says one line; the end of them all is the end of this stream.
+  exec 7< <(on_every_node bash -c "$(declare -f keep_node_local program_runs); keep_node_local")
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    read -r -t 300 said step <&7 || said=nothing
+    keeper_step=${step:-${keeper_step:-0}}
+    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+  done
+}
+
+end_node_local() { # the keepers remove their folders, and end
+  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
+  while read -r -t 300 _ <&7; do :; done
+}
+
+start_keeper
+
+# ---- The virtual environment, before any srun: every task inherits it
+
+virtualenv=/home/u/gan/virtual_env
+[ -r "$virtualenv/bin/activate" ] || fail "there is no $virtualenv/bin/activate on $SLURMD_NODENAME"
+set +u # activate scripts are not written for it
+# shellcheck disable=SC1091
+source "$virtualenv/bin/activate"
+set -u
+
+# ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
+
+first_address() { # this node's address as other nodes know it; its own name may stand for 127.0.1.1 here
+  local name='' word
+  for word in $(scontrol show node "$SLURMD_NODENAME"); do
+    case $word in NodeAddr=*) name=${word#NodeAddr=} ;; esac
+  done
+  for word in $(getent ahostsv4 "$name" | cut -d' ' -f1) $(hostname -I); do
+    case $word in 127.* | *:*) ;; *) echo "$word" && return ;; esac
+  done
+  fail "no address of $SLURMD_NODENAME that other nodes can reach"
+}
+MASTER_ADDR=$(first_address)
+export MASTER_ADDR
+
+first_port() { # below 32768, and below the ports that this node gives to outgoing connections
+  local top=32768 low
+  if read -r low _ 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range && ((low > 11000 && low < top)); then top=$low; fi
+  echo $((10000 + SLURM_JOB_ID % (top - 10000)))
+}
+MASTER_PORT=$(first_port)
+export MASTER_PORT
+
+# ---- The program of /home/u/gan/experiment_configurations.txt
+
+cd "$source_dir"
+mkdir -p "$OUTPUT_DIR"
+
+unset "${!PET_@}" # torchrun would take its options from them
+
+program() { # one torchrun on every node; each expands the command on its own node
+  # This node's address towards the first one (a datagram socket sends nothing to learn it): the name of a
+  # node can stand for a loopback address on the node itself.
+  local address
+  address=$(python -I -c '
+import socket, sys
+probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+probe.connect((sys.argv[1], int(sys.argv[2])))
+print(probe.getsockname()[0])' "$MASTER_ADDR" "$MASTER_PORT")
+  local torchrun_options=(
+    --nnodes=2 --nproc-per-node=2 --max-restarts=0
+    --rdzv-id="$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}" --rdzv-backend=c10d
+    --rdzv-endpoint="$MASTER_ADDR:$MASTER_PORT" --rdzv-conf="is_host=$((SLURM_NODEID == 0))"
+    --local-addr="$address"
+  )
+  # shellcheck disable=all # the command as it is written
+  exec torchrun "${torchrun_options[@]}" main.py --train --batch_size 6
+}
+
+# The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
+launch() { # SRUN_OPTIONS
+  {
+    srun --kill-on-bad-exit=1 "$@" \
+      bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
+      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+  } 8>&1
+}
+
+[ -z "$stopped" ] || exit 143
+step launch --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 || exit
+
