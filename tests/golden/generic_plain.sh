@@ -103,7 +103,7 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
 # The keeper: a step that lives on every node beside the program, makes the folder there and removes it
 # however the job ends. After a cancel or a time-out the batch script can start no step any more.
 keep_node_local() {
-  local doomed="$SLURM_TMPDIR.removing" ended='' tries=0
+  local doomed="$SLURM_TMPDIR.removing" ended='' tries
   trap 'ended=stopped' TERM
   trap 'ended=finished' USR2
   [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
@@ -114,8 +114,8 @@ keep_node_local() {
   done
   trap '' TERM USR2 # each arrives twice, for the step and for its task
   { kill $! && wait $!; } 2>/dev/null # without a word in the log
-  # Slurm's TERM reaches the program at the same moment: it may write until it ends, or half of KillWait.
-  while [ "$ended" = stopped ] && ((tries++ < 5 * kill_wait / 2)) && program_runs; do sleep 0.2; done
+  # Slurm's TERM reaches the program at the same moment: it may write until it ends.
+  while [ "$ended" = stopped ] && program_runs; do sleep 0.2; done
   mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
   for ((tries = 0; tries < 3000; tries++)); do
     rm -rf "$doomed" 2>/dev/null && exit 0
@@ -134,13 +134,9 @@ program_runs() { # whether this node has processes of the job's other steps
 }
 
 start_keeper() {
-  local node said step key value
+  local node said step
   SLURM_TMPDIR=/tmp/$(id -un)_${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-  kill_wait=30 # Slurm's default
-  while read -r key _ value _; do
-    if [ "$key" = KillWait ]; then kill_wait=$value; fi
-  done < <(scontrol show config)
-  export SLURM_TMPDIR kill_wait
+  export SLURM_TMPDIR
   # Every node's keeper says one line; the end of them all is the end of this stream.
   exec 7< <(on_every_node bash -c "$(declare -f keep_node_local program_runs); keep_node_local")
   for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
