@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
 from hpcsubmit.project import Project
+from hpcsubmit.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent / "profiles"
 LOCAL = "local"
@@ -31,6 +33,7 @@ class Clusters:
 
     user_folder: Path
     project: Project | None
+    cache: Cache | None = None
 
     def names(self) -> tuple[str, ...]:
         """Every profile's name, sorted."""
@@ -56,7 +59,7 @@ class Clusters:
             for folder in (SHIPPED, self.user_folder):
                 path = folder / f"{name}.yaml"
                 if path.is_file():
-                    layers.append((str(path), _read_profile_file(path)))
+                    layers.append((str(path), parse_fields(read_yaml(path, self.cache), str(path))))
         if self.project and name in self.project.profiles:
             origin = f"{self.project.configuration}, profiles.{name}"
             layers.append((origin, parse_fields(self.project.profiles[name], origin)))
@@ -70,12 +73,6 @@ class Clusters:
             f"there is no cluster profile '{name}'",
             f"{hint}the profiles are: {there}; {self.user_folder}/{name}.yaml would be a new one",
         )
-
-
-def _read_profile_file(path: Path) -> dict[str, Any]:
-    from hpcsubmit.yaml_file import read_yaml  # late: 14 ms
-
-    return parse_fields(read_yaml(path), str(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ _ARRAY_ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.[0-9]+)?)?", re.DOTALL)
 _NEGATIVE_NUMBER = re.compile(r"-[0-9.]")
 _RESERVED = re.compile(
-    r"!|\[\[|[{}]|case|coproc|do|done|elif|else|esac|fi|for|function|if|select|then|time|until|while"
+    r"!|\[\[|\]\]|[{}]|case|coproc|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while"
 )
 # Builtins whose arguments bash reads as assignments; none of them is a program.
 _DECLARATION = re.compile(r"alias|declare|eval|export|let|local|readonly|typeset")
@@ -97,17 +97,7 @@ def read_command_file(path: Path) -> Command:
 
     Raises HpcSubmitError where it cannot be read, and as read_command does.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        hint = "write the command into it, for example: python main.py --train"
-        raise HpcSubmitError(f"{path}: there is no such experiment file", hint) from None
-    except IsADirectoryError:
-        raise HpcSubmitError(f"{path} is a folder", "give the file in it that holds the command") from None
-    except OSError as error:
-        hint = "check the path, and that you may read the file"
-        raise HpcSubmitError(f"{path} cannot be read: {error.strerror}", hint) from error
+    data = _start_of(path)
     if len(data) > LARGEST_FILE:
         hint = "give the file that holds the command; a very long list belongs into a file of its own"
         raise HpcSubmitError(f"{path} is larger than {LARGEST_FILE} bytes", hint)
@@ -134,6 +124,21 @@ def read_command(text: str, source: Path) -> Command:
         raise HpcSubmitError(f"{source}, line {words[0].line}: variables are set for no program", hint)
     _check_program(words[count], source)
     return Command(assignments=words[:count], words=words[count:], source=source)
+
+
+def _start_of(path: Path) -> bytes:
+    """Read one byte more than is allowed, at most."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        hint = "write the command into it, for example: python main.py --train"
+        raise HpcSubmitError(f"{path}: there is no such experiment file", hint) from None
+    except IsADirectoryError:
+        raise HpcSubmitError(f"{path} is a folder", "give the file in it that holds the command") from None
+    except OSError as error:
+        hint = "check the path, and that you may read the file"
+        raise HpcSubmitError(f"{path} cannot be read: {error.strerror}", hint) from error
 
 
 def _check_program(word: Word, source: Path) -> None:

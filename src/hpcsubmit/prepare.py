@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsubmit import __version__
+from hpcsubmit.cache import Cache
 from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
 from hpcsubmit.environment import find_virtualenv
 from hpcsubmit.errors import HpcSubmitError
@@ -40,14 +41,21 @@ class Prepared:
 
 
 def prepare(
-    request: Request, *, asked: str | None, run_id: str, command_line: str, folder: Path, host: Host
+    request: Request,
+    *,
+    asked: str | None,
+    run_id: str,
+    command_line: str,
+    folder: Path,
+    host: Host,
+    cache: Cache | None = None,
 ) -> Prepared:
     """Validate everything and decide everything; raises HpcSubmitError for all that is wrong.
 
     asked: the value of --cluster. folder: the current folder, absolute.
     """
     project = find_project(folder)
-    clusters = Clusters(user_folder=user_profiles(host), project=project)
+    clusters = Clusters(user_folder=user_profiles(host), project=project, cache=cache)
     choice = choose(clusters, surroundings(host), asked)
     cluster = clusters.get(choice.name)
     command = read_command_file(find_experiment_file(project, folder, request.configs))
@@ -91,6 +99,12 @@ def configuration_folder(host: Host) -> Path:
 def state_folder(host: Host) -> Path:
     """Return the user's state folder: $XDG_STATE_HOME/hpcsubmit, by default below ~/.local/state."""
     return Path(host.environ.get("XDG_STATE_HOME") or home(host) / ".local" / "state") / "hpcsubmit"
+
+
+def user_cache(host: Host, *, keeps: bool) -> Cache:
+    """Return the user's cache: $XDG_CACHE_HOME/hpcsubmit, by default below ~/.cache."""
+    parent = Path(host.environ.get("XDG_CACHE_HOME") or home(host) / ".cache")
+    return Cache(folder=parent / "hpcsubmit", keeps=keeps)
 
 
 def local_scratch(host: Host) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.values import script_path
+from hpcsubmit.yaml_file import read_yaml
 
 EXPERIMENT_FILE = "experiment_configurations.txt"
 SINGULAR_FILE = "experiment_configuration.txt"
@@ -82,8 +83,6 @@ def _read_project(root: Path) -> Project:
 
 
 def _read_configuration(path: Path) -> dict[str, Any]:
-    from hpcsubmit.yaml_file import read_yaml  # late: most projects have no such file
-
     values = read_yaml(path)
     if values is None:
         return {}

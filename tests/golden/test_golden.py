@@ -41,8 +41,7 @@ def test_every_golden_script_is_clean_for_shellcheck_at_level_style() -> None:
 
 
 def test_no_template_turns_quoting_off_or_tracing_on() -> None:
-    root = Path(str(shipped_templates()))
-    for path in root.rglob("*.j2"):
+    for path in shipped_templates().rglob("*.j2"):
         text = path.read_text("utf-8")
         assert "| safe" not in text
         assert "|safe" not in text

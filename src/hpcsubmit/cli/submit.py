@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 from hpcsubmit import __version__
+from hpcsubmit.cache import Cache
 from hpcsubmit.cli.main import COMMANDS, INTERRUPTED
 from hpcsubmit.cli.options import GreedyCommand, Option, Value, parse_launcher, parse_name
 from hpcsubmit.cli.preview import preview
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import Prepared, configuration_folder, prepare
+from hpcsubmit.prepare import Prepared, configuration_folder, prepare, user_cache
 from hpcsubmit.request import Request, parse_sbatch_arg
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.submit import Submission, submit
@@ -125,6 +126,7 @@ NOT_YET = {
 def _submit(**options: Any) -> int:
     request, flags = _request(options), {n: options[n] for n in ("yes", "dry_run", "parsable", "follow")}
     host = Host(environ=dict(os.environ))
+    cache = user_cache(host, keeps=not flags["dry_run"])
     run_id = RunId.dry_run() if flags["dry_run"] else RunId.new(datetime.now(UTC), os.urandom(4))
     prepared = prepare(
         request,
@@ -133,11 +135,12 @@ def _submit(**options: Any) -> int:
         command_line=shlex.join(["hpcsubmit", *sys.argv[1:]]),
         folder=_current_folder(host),
         host=host,
+        cache=cache,
     )
     scheduler = _scheduler(prepared, host)
     if not flags["dry_run"]:
         require_sbatch(scheduler, prepared.cluster.profile.name)
-    script = _render(prepared, host)
+    script = _render(prepared, host, cache)
     click.echo(preview(prepared, dry_run=flags["dry_run"]), err=True)
     if flags["dry_run"]:
         click.echo(script, nl=False)
@@ -195,10 +198,14 @@ def _scheduler(prepared: Prepared, host: Host) -> Scheduler:
     return scheduler_for(kind, host, gpus)
 
 
-def _render(prepared: Prepared, host: Host) -> str:
+def _render(prepared: Prepared, host: Host, cache: Cache) -> str:
     from hpcsubmit.render import render  # late: 30 ms that an error need not wait for
 
-    return render(prepared.plan, configuration_folder(host) / "templates")
+    return render(
+        prepared.plan,
+        user_templates=configuration_folder(host) / "templates",
+        cache=cache,
+    )
 
 
 def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:

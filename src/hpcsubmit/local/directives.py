@@ -64,7 +64,7 @@ def read_request(text: str, script_name: str) -> Request:
         nodes=nodes,
         tasks_per_node=_count(options, "ntasks-per-node", share),
         cpus_per_task=_count(options, "cpus-per-task", 1),
-        gpus=gpu_count(options.get("gres", options.get("gpus-per-node", ""))),
+        gpus=gpu_count(options.get("gres", f"gpu:{options.get('gpus-per-node', '0')}")),
         seconds=parse_time(options.get("time", "0")),
         comment=options.get("comment", ""),
     )
@@ -74,7 +74,7 @@ def _check_script(text: str) -> None:
     if not text.startswith("#!"):
         raise HpcSubmitError(
             "sbatch: error: This does not look like a batch script.",
-            "its first line must start with #! followed by the path to an interpreter, for instance #!/bin/bash",
+            "its first line must be #! and the path to an interpreter, for instance #!/bin/bash",
         )
     if "\r\n" in text:
         raise HpcSubmitError(
@@ -125,12 +125,10 @@ def _count(options: Mapping[str, str], name: str, default: int) -> int:
     )
 
 
-def gpu_count(text: str) -> int:
-    """GPUs in `gpu`, `gpu:2`, `gpu:v100l:2`, `2` or `v100l:2`; other kinds of gres count nothing."""
-    kinds = [entry.removeprefix("gres/").split(":") for entry in text.split(",") if entry]
-    if "gpu" in text:
-        kinds = [kind for kind in kinds if kind[0] == "gpu"]
-    return sum(int(kind[-1]) if kind[-1].isdigit() else 1 for kind in kinds)
+def gpu_count(gres: str) -> int:
+    """GPUs in a list of gres: `gpu`, `gpu:2`, `gpu:v100l:2`; what is no GPU counts nothing."""
+    kinds = [entry.removeprefix("gres/").split(":") for entry in gres.split(",")]
+    return sum(int(kind[-1]) if kind[-1].isdigit() else 1 for kind in kinds if kind[0] == "gpu")
 
 
 def parse_time(text: str) -> int | None:
@@ -139,12 +137,12 @@ def parse_time(text: str) -> int | None:
         return None
     days, dash, clock = text.rpartition("-")
     parts = clock.split(":")
-    if not all(part.isascii() and part.isdigit() for part in [*parts, days or "0"]) or len(parts) > 3:
+    if (
+        not all(part.isascii() and part.isdigit() for part in [*parts, days if dash else "0"])
+        or len(parts) > 3
+    ):
         raise HpcSubmitError(f"sbatch: error: Invalid --time specification {text!r}", "write D-HH:MM:SS")
-    if dash or len(parts) == 3:
-        fields = [*parts, "0", "0"]
-    else:
-        fields = ["0", *parts, "0"]
+    fields = [*parts, "0", "0"] if dash or len(parts) == 3 else ["0", *parts, "0"]
     hours, minutes, seconds = (int(field) for field in fields[:3])
     return ((int(days or "0") * 24 + hours) * 60 + minutes) * 60 + seconds or None
 

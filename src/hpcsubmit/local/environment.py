@@ -8,7 +8,7 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.local.job import Job
 from hpcsubmit.local.layout import Step, Task
 from hpcsubmit.local.node_folders import node_folder
-from hpcsubmit.local.nodelist import node_name
+from hpcsubmit.local.nodelist import counts, node_name
 
 ADDRESS = "127.0.0.1"
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -16,7 +16,7 @@ _KILL_WAIT = "HPCSUBMIT_LOCAL_KILL_WAIT"
 
 
 def kill_wait(environment: Mapping[str, str]) -> float:
-    """Seconds between TERM and KILL: 30, as Slurm's KillWait, unless HPCSUBMIT_LOCAL_KILL_WAIT says another."""
+    """Seconds between TERM and KILL: 30 as in Slurm, unless HPCSUBMIT_LOCAL_KILL_WAIT says another."""
     text = environment.get(_KILL_WAIT) or "30"
     try:
         seconds = float(text)
@@ -30,7 +30,7 @@ def kill_wait(environment: Mapping[str, str]) -> float:
 def batch_environment(
     job: Job, submitter: Mapping[str, str], *, scratch: Path, commands: Path
 ) -> dict[str, str]:
-    """The submitter's environment, without another job's facts and with this job's; the stand-ins come first."""
+    """The submitter's environment, with this job's facts instead of another's; the stand-ins come first."""
     kept = {name: value for name, value in submitter.items() if not name.startswith(("SLURM", "SRUN_"))}
     interface = {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
     return {
@@ -52,7 +52,7 @@ def _job_facts(job: Job) -> dict[str, str]:
         "SLURM_CPUS_ON_NODE": str(job.cpus_per_node),
         "SLURM_CPUS_PER_TASK": str(job.cpus_per_task),
         "SLURM_JOBID": str(job.id),
-        "SLURM_JOB_CPUS_PER_NODE": f"{job.cpus_per_node}(x{nodes})" if job.nodes > 1 else str(job.cpus_per_node),
+        "SLURM_JOB_CPUS_PER_NODE": counts([job.cpus_per_node] * job.nodes),
         "SLURM_JOB_ID": str(job.id),
         "SLURM_JOB_NAME": job.name,
         "SLURM_JOB_NODELIST": job.node_list,
@@ -85,7 +85,7 @@ def _place(job: Job, *, node: int, rank: int, local_rank: int, scratch: Path) ->
 def task_environment(
     job: Job, step: Step, task: Task, caller: Mapping[str, str], *, scratch: Path
 ) -> dict[str, str]:
-    """The environment of srun with the facts of one task; SLURM_NODEID counts within the step, as in Slurm."""
+    """Srun's environment with the facts of one task; SLURM_NODEID counts within the step, as in Slurm."""
     ntasks, nodes = str(len(step.tasks)), str(len(step.nodes))
     place = _place(job, node=task.node, rank=task.rank, local_rank=task.local_rank, scratch=scratch)
     return {

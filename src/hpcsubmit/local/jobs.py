@@ -1,8 +1,8 @@
 """All jobs of this user on this machine: `jobs/N/` for each, `active/N` for those that may still run."""
 
-import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,11 +61,13 @@ class Jobs:
         for folder in self.active():
             self._settle(folder)
         oldest = time.time() - KEPT_DAYS * 24 * 3600
-        active = self._ids("active")
-        for number in sorted(self._ids("jobs"))[:-1]:  # the newest stays, or its id would be given out again
+        known = self._ids("jobs")
+        newest = max(known, default=0)  # it stays, or its id would be given out again
+        for number in known - self._ids("active") - {newest}:
             path = self.root / "jobs" / str(number)
-            if number not in active and path.stat().st_mtime < oldest:
-                remove_tree(path)
+            with suppress(OSError):  # another sbatch may be at it, and no record is worth a failed submission
+                if path.stat().st_mtime < oldest:
+                    remove_tree(path)
 
     def _settle(self, folder: JobFolder) -> None:
         if not folder.path.is_dir():
@@ -77,7 +79,8 @@ class Jobs:
             if standing.state.active:
                 folder.write_standing(replace(lost(standing), ended=time.time()))
             if standing.scratch:
-                remove_tree(Path(standing.scratch))
+                with suppress(OSError):
+                    remove_tree(Path(standing.scratch))
             return self.mark_ended(folder)
 
     def _mark(self, folder: JobFolder) -> Path:
@@ -85,6 +88,6 @@ class Jobs:
 
     def _ids(self, kind: str) -> set[int]:
         try:
-            return {int(name) for name in os.listdir(self.root / kind) if name.isdigit()}
+            return {int(path.name) for path in (self.root / kind).iterdir() if path.name.isdigit()}
         except FileNotFoundError:
             return set()

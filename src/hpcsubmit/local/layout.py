@@ -31,8 +31,14 @@ class Step:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """All tasks by rank: the first node's first (Slurm's block distribution)."""
-        places = [(node, local) for node, count in zip(self.nodes, self.per_node, strict=True) for local in range(count)]
-        return tuple(Task(rank=rank, local_rank=local, node=node) for rank, (node, local) in enumerate(places))
+        places = [
+            (node, local)
+            for node, count in zip(self.nodes, self.per_node, strict=True)
+            for local in range(count)
+        ]
+        return tuple(
+            Task(rank=rank, local_rank=local, node=node) for rank, (node, local) in enumerate(places)
+        )
 
     @property
     def node_list(self) -> str:
@@ -46,7 +52,7 @@ class Step:
 
 
 def distribute(tasks: int, nodes: int, per_node: int | None) -> tuple[int, ...]:
-    """Tasks on each node, in order: per_node at most where given, else as even as can be, the first ones more.
+    """Tasks on each node, in order: at most per_node where given, else evenly, with more on the first.
 
     Fewer tasks than nodes leave the last nodes out.
     """

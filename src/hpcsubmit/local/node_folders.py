@@ -57,12 +57,12 @@ def remove_tree(path: Path) -> None:
 def _empty(folder: Path) -> None:
     folder.chmod(0o700)
     failure: OSError | None = None
-    for entry in list(os.scandir(folder)):
+    for path in list(folder.iterdir()):
         try:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
+            if path.is_dir() and not path.is_symlink():
+                remove_tree(path)
             else:
-                os.unlink(entry.path)
+                path.unlink()
         except OSError as error:
             failure = error
     if failure is not None:

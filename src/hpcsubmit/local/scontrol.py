@@ -1,0 +1,111 @@
+"""scontrol: everything about one job, the nodes' names and addresses, and the configuration."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.local.clock import elapsed, padded, timestamp
+from hpcsubmit.local.environment import ADDRESS, kill_wait
+from hpcsubmit.local.job import Job, Standing
+from hpcsubmit.local.jobs import Jobs
+from hpcsubmit.local.nodelist import expand, node_name
+
+_SHOWN = "show job [-o] ID, show hostnames [LIST], show node NAME, show config"
+
+
+def main(arguments: Sequence[str], jobs: Jobs) -> int:
+    """`scontrol show job|hostnames|node|config ...`; raises HpcSubmitError for everything else."""
+    words = [word for word in arguments if word not in ("-o", "--oneliner")]
+    oneline = len(words) < len(arguments)
+    match words:
+        case ["show", "job" | "jobid" | "jobs", *ids] if len(ids) <= 1:
+            text = _show_jobs(ids, jobs, oneline=oneline)
+        case ["show", "hostnames" | "hostname", *lists] if len(lists) <= 1:
+            text = _show_hostnames(lists[0] if lists else os.environ.get("SLURM_JOB_NODELIST", ""))
+        case ["show", "node" | "nodes", name]:
+            text = _show_node(name, oneline=oneline)
+        case ["show", "config"]:
+            text = _show_config()
+        case ["requeue" | "requeuehold", *ids]:
+            raise HpcSubmitError(
+                f"Requested operation is presently disabled for job {' '.join(ids)}",
+                "the cluster `local` does not requeue: submit the job again",
+            )
+        case _:
+            raise HpcSubmitError(f"invalid keyword: {' '.join(words) or '(none)'}", f"known here: {_SHOWN}")
+    sys.stdout.write(text)
+    return 0
+
+
+def _show_jobs(ids: Sequence[str], jobs: Jobs, *, oneline: bool) -> str:
+    folders = [jobs.find(job_id) for job_id in ids] if ids else jobs.active()
+    shown = ""
+    for folder in folders:
+        job = folder.job() if folder else None
+        if folder is None or job is None:
+            raise HpcSubmitError("slurm_load_jobs error: Invalid job id specified")
+        lines = job_lines(job, folder.standing())
+        shown += " ".join(lines) + "\n" if oneline else "\n   ".join(lines) + "\n\n"
+    return shown or "No jobs in the system\n"
+
+
+def job_lines(job: Job, standing: Standing) -> list[str]:
+    """A job as Slurm prints it, without the fields that mean nothing here. ExitCode is `code:signal`."""
+    cpus = job.nodes * job.cpus_per_node
+    ran = padded(elapsed(standing.started, standing.ended))
+    end = standing.ended
+    if end is None and standing.started and job.seconds:
+        end = standing.started + job.seconds
+    lines = [
+        f"JobId={job.id} JobName={job.name}",
+        f"UserId={job.user}({job.uid}) GroupId=(null) MCS_label=N/A",
+        "Priority=1 Nice=0 Account=(null) QOS=normal",
+        f"JobState={standing.state} Reason={standing.reason} Dependency=(null)",
+        f"Requeue=0 Restarts=0 BatchFlag=1 Reboot=0 ExitCode={standing.exit_code}:{standing.signal}",
+        f"RunTime={ran} TimeLimit={padded(job.seconds)} TimeMin=N/A",
+        f"SubmitTime={timestamp(job.submitted)} EligibleTime={timestamp(job.submitted)}",
+        f"StartTime={timestamp(standing.started)} EndTime={timestamp(end)} Deadline=N/A",
+        f"Partition=local AllocNode:Sid={job.host}:{standing.runner}",
+        f"NodeList={job.node_list}",
+        f"BatchHost={node_name(0)}",
+        f"NumNodes={job.nodes} NumCPUs={cpus} NumTasks={job.tasks} CPUs/Task={job.cpus_per_task}",
+        f"Command={job.script}",
+        f"WorkDir={job.workdir}",
+        f"Comment={job.comment}" if job.comment else "",
+        f"StdErr={job.output}",
+        "StdIn=/dev/null",
+        f"StdOut={job.output}",
+    ]
+    return [line for line in lines if line]
+
+
+def _show_hostnames(text: str) -> str:
+    if not text:
+        raise HpcSubmitError("scontrol: error: host list is empty", "call it in a job, or give a list")
+    return "".join(f"{name}\n" for name in expand(text))
+
+
+def _show_node(name: str, *, oneline: bool) -> str:
+    number = name.removeprefix("local")
+    if not number.isdigit() or name != node_name(int(number) - 1) or int(number) == 0:
+        raise HpcSubmitError(f"Node {name} not found", "the nodes are local1, local2 and so on")
+    lines = [
+        f"NodeName={name} NodeAddr={ADDRESS} NodeHostName={name} Version={_version()}",
+        f"State=IDLE CPUTot={os.cpu_count()} Partitions=local",
+    ]
+    return " ".join(lines) + "\n" if oneline else "\n   ".join(lines) + "\n\n"
+
+
+def _show_config() -> str:
+    values = {
+        "ClusterName": "local",
+        "KillWait": f"{kill_wait(os.environ):g} sec",
+        "SLURM_VERSION": _version(),
+    }
+    return "".join(f"{name:<24}= {value}\n" for name, value in values.items())
+
+
+def _version() -> str:
+    """Slurm's version whose behaviour is followed here."""
+    return "22.05.8-hpcsubmit-local"
