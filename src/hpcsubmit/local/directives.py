@@ -19,7 +19,7 @@ _LONG = {
 }
 # Leaving these out would run another job than the one asked for; everything else that is not honoured
 # (account, partition, memory, signal ...) only chooses among resources, and one machine has no choice.
-_REFUSED = ("array", "dependency", "wrap", "chdir", "hold")
+_REFUSED = ("array", "dependency", "wrap", "hold")
 _NO_LIMIT = ("unlimited", "infinite")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _WORD = re.compile(rf"\s*((?:{_QUOTED.pattern}|[^\s\"'])+)")
@@ -29,9 +29,13 @@ _PLACE = re.compile(r"%(\d*)([A-Za-z%])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a batch script asks for. seconds: the time limit, None for no limit; gpus: per node."""
+    """What a batch script asks for.
+
+    chdir: the folder to run in, "" for sbatch's own. seconds: the time limit, None for no limit. gpus: per node.
+    """
 
     job_name: str
+    chdir: str
     output: str
     append: bool
     nodes: int
@@ -59,6 +63,7 @@ def read_request(text: str, script_name: str) -> Request:
     share = math.ceil(_count(options, "ntasks", nodes) / nodes)
     return Request(
         job_name=options.get("job-name", script_name),
+        chdir=options.get("chdir", ""),
         output=options.get("output", "slurm-%j.out"),
         append=options.get("open-mode", "truncate").startswith("a"),
         nodes=nodes,

@@ -90,6 +90,7 @@ class Runner:
         environment = batch_environment(
             self.job, os.environ, scratch=self.scratch, commands=self.folder.commands
         )
+        os.chdir(self.job.workdir)
         nothing = os.open(os.devnull, os.O_RDONLY)
         argv = (*_interpreter(self.folder.script), str(self.folder.script))
         self.batch = start(

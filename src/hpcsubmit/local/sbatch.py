@@ -59,12 +59,14 @@ def _read_script(script: Path) -> str:
 
 def _describe(job_id: int, request: Request, script: Path) -> Job:
     user = user_name()
-    workdir = Path.cwd()
+    workdir = Path.cwd() / request.chdir
+    if not workdir.is_dir():
+        raise HpcSubmitError(f"sbatch: error: can't run in {workdir}", "it is not a folder: see --chdir")
     output = output_path(request.output, job_id=job_id, job_name=request.job_name, user=user)
     return Job(
         id=job_id,
         name=request.job_name,
-        script=str(workdir / script),
+        script=str(Path.cwd() / script),
         workdir=str(workdir),
         output=str(workdir / output),
         nodes=request.nodes,

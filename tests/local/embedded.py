@@ -1,0 +1,129 @@
+"""The embedded cluster in a folder of its own, and its commands, as a test uses them."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+COMMAND = (sys.executable, "-P", "-m", "hpcsubmit.local")
+SECONDS = 20.0
+T = TypeVar("T")
+_FIELD = re.compile(r"(\S+?)=(.*?)(?= \S+?=|$)")
+
+
+def until(look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
+    """Looks until there is something to see; fails with what was waited for when the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One state folder, one work folder, one temporary folder."""
+
+    root: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def below(cls, root: Path) -> "Cluster":
+        for name in ("home", "state", "tmp", "work"):
+            (root / name).mkdir()
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(root / "home"),
+            "TMPDIR": str(root / "tmp"),
+            "XDG_STATE_HOME": str(root / "state"),
+            "HPCSUBMIT_LOCAL_KILL_WAIT": "1",
+        }
+        return cls(root, environ)
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / "hpcsubmit" / "local"
+
+    @property
+    def node_folders(self) -> list[Path]:
+        """The nodes' private folders that there are, of all jobs."""
+        return sorted((self.root / "tmp").glob("hpcsubmit-*/*/*"))
+
+    def run(self, *argv: str | int | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        """One command, in the work folder, within SECONDS."""
+        words = [str(word) for word in argv]
+        return subprocess.run(
+            (*COMMAND, *words),
+            cwd=self.work,
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def script(self, body: str, *directives: str, name: str = "job.sh") -> Path:
+        lines = ["#!/bin/bash", *(f"#SBATCH {directive}" for directive in directives), body, ""]
+        path = self.work / name
+        path.write_text("\n".join(lines))
+        return path
+
+    def submit(self, body: str, *directives: str, name: str = "job.sh", **environ: str) -> int:
+        """A job with its log in `work/ID.out`, unless the directives say another."""
+        script = self.script(body, "--output=%j.out", *directives, name=name)
+        said = self.run("sbatch", "--parsable", script, **environ)
+        assert said.returncode == 0, said.stderr
+        return int(said.stdout)
+
+    def log(self, job: int) -> str:
+        return (self.work / f"{job}.out").read_text()
+
+    def show(self, job: int) -> dict[str, str]:
+        """The fields of `scontrol show job --oneliner`."""
+        said = self.run("scontrol", "show", "job", "--oneliner", job)
+        assert said.returncode == 0, said.stderr
+        return dict(_FIELD.findall(said.stdout.strip()))
+
+    def end(self, job: int) -> dict[str, str]:
+        """Waits until the job has ended, and shows it."""
+        running = ("PENDING", "RUNNING", "COMPLETING")
+        return until(
+            lambda: None if (shown := self.show(job))["JobState"] in running else shown,
+            f"the end of job {job}",
+        )
+
+    def written(self, path: Path) -> str:
+        """Waits until a job has written something there."""
+        return until(lambda: path.read_text() if path.exists() else "", f"{path.name} to be written")
+
+    def cancel_all(self) -> None:
+        active = self.state / "active"
+        ids = [path.name for path in active.iterdir()] if active.exists() else []
+        for job in ids:
+            self.run("scancel", job)
+        for job in ids:
+            self.end(int(job))
+
+
+def variables(text: str) -> Mapping[str, str]:
+    """The output of `env`."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
