@@ -1,6 +1,5 @@
 """Which profiles there are, what each of them says once all its files are read, and which one is meant."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsubmit.cache import Cache
-from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
 from hpcsubmit.project import Project
 from hpcsubmit.yaml_file import read_yaml
@@ -66,12 +65,11 @@ class Clusters:
         return layers
 
     def _unknown(self, name: str) -> HpcSubmitError:
-        near = difflib.get_close_matches(name, self.names(), n=1)
         there = ", ".join(self.names())
-        hint = f"did you mean '{near[0]}'? " if near else ""
         return HpcSubmitError(
             f"there is no cluster profile '{name}'",
-            f"{hint}the profiles are: {there}; {self.user_folder}/{name}.yaml would be a new one",
+            f"{did_you_mean(name, self.names())} the profiles are {there}; a new one would be "
+            f"{self.user_folder}/{name}.yaml",
         )
 
 

@@ -1,5 +1,7 @@
 """The one exception root: every error says what is wrong and what to do next."""
 
+from collections.abc import Iterable
+
 
 class HpcSubmitError(Exception):
     """Something that the user, the cluster or the job did wrong.
@@ -21,3 +23,10 @@ class UsageError(HpcSubmitError):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, exit_code=2)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the hint that names the known word nearest to `word`; `known` holds at least one."""
+    import difflib  # late: for mistakes alone
+
+    return f"did you mean {difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)[0]}?"

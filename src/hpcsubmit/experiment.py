@@ -12,15 +12,15 @@ from hpcsubmit.shellwords import SCRIPT_HINT, Word, split_words
 LARGEST_FILE = 1_000_000
 """Bytes; a command cannot be longer on Linux anyway (a program's words share 2 MB with its environment)."""
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
-_ARRAY_ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
-_PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.[0-9]+)?)?", re.DOTALL)
-_NEGATIVE_NUMBER = re.compile(r"-[0-9.]")
-_RESERVED = re.compile(
+_ASSIGNMENT = r"([A-Za-z_][A-Za-z0-9_]*)\+?="
+_ARRAY_ELEMENT = r"[A-Za-z_][A-Za-z0-9_]*\["
+_PYTHON = r"(?s)(?:.*/)?python(?:3(?:\.[0-9]+)?)?"
+_NEGATIVE_NUMBER = r"-[0-9.]"
+_RESERVED = (
     r"!|\[\[|\]\]|[{}]|case|coproc|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while"
 )
 # Builtins whose arguments bash reads as assignments; none of them is a program.
-_DECLARATION = re.compile(r"alias|declare|eval|export|let|local|readonly|typeset")
+_DECLARATION = r"alias|declare|eval|export|let|local|readonly|typeset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Command:
     @property
     def assigned_names(self) -> tuple[str, ...]:
         """The names of the variables that the assignments set, in order."""
-        found = (_ASSIGNMENT.match(word.raw) for word in self.assignments)
+        found = (re.match(_ASSIGNMENT, word.raw) for word in self.assignments)
         return tuple(match[1] for match in found if match)
 
     @property
@@ -56,7 +56,7 @@ class Command:
     @property
     def python_word(self) -> bool:
         """Whether the program's base name is python, python3 or python3.N; `$VENV/bin/python` is one."""
-        return bool(_PYTHON.fullmatch(_shown(self.words[0])))
+        return bool(re.fullmatch(_PYTHON, _shown(self.words[0])))
 
     @property
     def starts_wandb_agent(self) -> bool:
@@ -118,7 +118,7 @@ def read_command(text: str, source: Path) -> Command:
     if not words:
         hint = "write the command into it, for example: python main.py --train"
         raise HpcSubmitError(f"{source}: there is no command in it", hint)
-    count = next((i for i, word in enumerate(words) if not _ASSIGNMENT.match(word.raw)), len(words))
+    count = next((i for i, word in enumerate(words) if not re.match(_ASSIGNMENT, word.raw)), len(words))
     if count == len(words):
         hint = f"write the program behind {words[-1].raw!r:.40}, on the same line"
         raise HpcSubmitError(f"{source}, line {words[0].line}: variables are set for no program", hint)
@@ -146,12 +146,12 @@ def _check_program(word: Word, source: Path) -> None:
     shown = _shown(word)
     if shown.endswith(".py"):
         problem, hint = f"{shown} is not a program", f"write python before it: python {word.raw}"
-    elif _RESERVED.fullmatch(word.raw):
+    elif re.fullmatch(_RESERVED, word.raw):
         problem, hint = f"{shown} is a word of the shell's grammar, not a program", SCRIPT_HINT
-    elif _DECLARATION.fullmatch(word.raw):
+    elif re.fullmatch(_DECLARATION, word.raw):
         problem = f"{shown} is a command of the shell, not a program"
         hint = "write NAME=value before the program to set a variable for it"
-    elif _ARRAY_ELEMENT.match(word.raw):
+    elif re.match(_ARRAY_ELEMENT, word.raw):
         problem, hint = f"{shown} begins like an array element, not like a program", SCRIPT_HINT
     elif not shown:
         problem, hint = "the program is an empty word", "write the program first: python main.py"
@@ -174,4 +174,4 @@ def _is_interpreter_option(word: Word) -> bool:
 
 
 def _is_value(word: Word) -> bool:
-    return not word.begins_with("-") or bool(_NEGATIVE_NUMBER.match(word.literal or ""))
+    return not word.begins_with("-") or bool(re.match(_NEGATIVE_NUMBER, word.literal or ""))

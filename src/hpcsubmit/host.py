@@ -106,9 +106,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
+            file.write(text)  # closing it sends it to the server of a network file system
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)

@@ -1,11 +1,10 @@
 """plan(request, profile, context) -> Plan: every decision of a submission, pure."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.experiment import Command
 from hpcsubmit.launch import JobKind, Program, kind_of, program_for
 from hpcsubmit.profile import Profile
@@ -238,10 +237,9 @@ def _check_limits(request: Request, cpus: int, profile: Profile) -> None:
 
 def _check_listed(option: str, value: str, listed: Sequence[str], where: str) -> None:
     if listed and value not in listed:
-        near = difflib.get_close_matches(value, listed, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise HpcSubmitError(
-            f"{option} {value} is not one that {where} lists", f"{hint}it lists: {', '.join(listed)}"
+            f"{option} {value} is not one that {where} lists",
+            f"{did_you_mean(value, listed)} it lists {', '.join(listed)}",
         )
 
 

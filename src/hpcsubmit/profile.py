@@ -1,12 +1,11 @@
 """What a cluster is: the fields of a profile, and the YAML values that make one."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 from hpcsubmit.request import parse_sbatch_arg
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
@@ -88,8 +87,7 @@ def _directives(value: object) -> tuple[Directive, ...]:
 def _one_of(*allowed: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in allowed:
-            near = difflib.get_close_matches(str(value), allowed, n=1)
-            raise _Wrong(" or ".join(allowed) + (f"; did you mean {near[0]}?" if near else ""))
+            raise _Wrong(f"{' or '.join(allowed)}; {did_you_mean(str(value), allowed)}")
         return str(value)
 
     return parse
@@ -203,11 +201,7 @@ def parse_fields(values: object, origin: str) -> dict[str, Any]:
 
 def _parse_field(name: str, value: object, origin: str) -> Any:
     if name not in FIELDS:
-        near = difflib.get_close_matches(name, FIELDS, n=1)
-        raise HpcSubmitError(
-            f"{origin}: a profile has no field '{name}'",
-            f"did you mean '{near[0]}'?" if near else "the fields are: " + ", ".join(FIELDS),
-        )
+        raise HpcSubmitError(f"{origin}: a profile has no field '{name}'", did_you_mean(name, FIELDS))
     try:
         return FIELDS[name].metadata["parse"](value)
     except _Wrong as wrong:

@@ -1,12 +1,11 @@
 """Finds the project, and reads its hpcsubmit.yaml."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.values import script_path
 from hpcsubmit.yaml_file import read_yaml
 
@@ -90,8 +89,9 @@ def _read_configuration(path: Path) -> dict[str, Any]:
         raise HpcSubmitError(f"{path} holds no 'key: value' lines", "its keys are: cluster, profiles")
     for key in values:
         if key not in CONFIGURATION_KEYS:
-            near = difflib.get_close_matches(str(key), CONFIGURATION_KEYS, n=1, cutoff=0.0)
-            raise HpcSubmitError(f"{path} has an unknown key '{key}'", f"did you mean '{near[0]}'?")
+            raise HpcSubmitError(
+                f"{path} has an unknown key '{key}'", did_you_mean(str(key), CONFIGURATION_KEYS)
+            )
     cluster, profiles = values.get("cluster"), values.get("profiles")
     if cluster is not None and not isinstance(cluster, str):
         raise HpcSubmitError(f"{path}: 'cluster' cannot be {cluster!r}", "write cluster: NAME")

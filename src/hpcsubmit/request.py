@@ -62,7 +62,7 @@ OWN_OPTIONS = {
 }
 """sbatch's options that hpcsubmit sets itself, with the option of hpcsubmit's that governs each."""
 
-_SET_BY_HPCSUBMIT = re.compile(
+_SET_BY_HPCSUBMIT = (
     r"nodes|ntasks.*|cpus-per-task|gpus.*|gres|mem.*|time|output|error|array|job-name|account|partition"
     r"|comment|export|wrap|chdir|dependency|signal"
 )
@@ -88,7 +88,7 @@ def parse_sbatch_arg(text: str) -> Directive:
             "write --sbatch-arg=--name=value or --sbatch-arg=--name",
         )
     name, value = match[1], match[2]
-    if _SET_BY_HPCSUBMIT.fullmatch(name):
+    if re.fullmatch(_SET_BY_HPCSUBMIT, name):
         raise _set_by_hpcsubmit(name, text)
     if value is not None and any(ord(c) < 32 for c in value):
         raise UsageError(f"--sbatch-arg {text!r} holds a control character", "write it on one line")

@@ -27,12 +27,12 @@ _SHELL_SYNTAX = {
 }
 # What bash may expand where it is not quoted; wider than bash, which wants a whole pattern or {a,b}.
 _EXPANDED = frozenset("*?[{~")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_ANSI_C_QUOTED = re.compile(r"'(?:[^\\']|\\.)*'", re.DOTALL)
-_BLANKS_AFTER_BACKSLASH = re.compile(r"\\[ \t]+\n")
-_ARITHMETIC = re.compile(r"[A-Za-z0-9_ \t+*/%<>=!&|^~?:,()-]")
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_ANSI_C_QUOTED = r"(?s)'(?:[^\\']|\\.)*'"
+_BLANKS_AFTER_BACKSLASH = r"\\[ \t]+\n"
+_ARITHMETIC = r"[A-Za-z0-9_ \t+*/%<>=!&|^~?:,()-]"
 # Not `${ command; }` (bash 5.3), an array, a positional parameter or `${x@P}`, which may all mean more.
-_PARAMETER = re.compile(r"\{[#!]?[A-Za-z_][A-Za-z0-9_]*(?:[:=+?#%/^,-].*)?\}", re.DOTALL)
+_PARAMETER = r"(?s)\{[#!]?[A-Za-z_][A-Za-z0-9_]*(?:[:=+?#%/^,-].*)?\}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class _Reader:
 
     def words(self) -> tuple[Word, ...]:
         """All words of the one command."""
-        if found := _CONTROL.search(self._text):
+        if found := re.search(_CONTROL, self._text):
             hint = "delete it; only blanks, tabs and line ends separate words"
             raise self._error(found.start(), f"a control character ({found[0]!r})", hint)
         words: list[Word] = []
@@ -145,7 +145,7 @@ class _Reader:
         self._keep('"', "")
 
     def _escaped(self) -> None:
-        if _BLANKS_AFTER_BACKSLASH.match(self._text, self._at):
+        if re.compile(_BLANKS_AFTER_BACKSLASH).match(self._text, self._at):
             hint = "delete the blanks after the backslash: only a backslash at the very end continues a line"
             raise self._error(self._at, "blanks follow the backslash at the line's end", hint)
         pair = self._text[self._at : self._at + 2]
@@ -174,7 +174,7 @@ class _Reader:
             raise self._error(opened, f"${char} means nothing here: the command is not in a script", hint)
 
     def _ansi_c_quoted(self, opened: int) -> None:
-        found = _ANSI_C_QUOTED.match(self._text, self._at)
+        found = re.compile(_ANSI_C_QUOTED).match(self._text, self._at)
         if not found:
             raise self._unclosed(opened, "$'", "a closing '")
         self._keep(found[0], "")
@@ -192,7 +192,7 @@ class _Reader:
                 continue
             # The last two must touch: `$((a) )` is a subshell in a command substitution.
             apart = char == ")" and depth == 2 and not self._text.startswith("))", self._at)
-            if apart or not _ARITHMETIC.match(char):
+            if apart or not re.match(_ARITHMETIC, char):
                 raise self._refused(opened, "more than arithmetic in $((...))")
             depth += {"(": 1, ")": -1}.get(char, 0)
             self._keep(char, "")
@@ -212,7 +212,7 @@ class _Reader:
                 self._keep(char, "")
         self._keep("}", "")
         inside = "".join(self._raw[first:])
-        if not _PARAMETER.fullmatch(inside):
+        if not re.fullmatch(_PARAMETER, inside):
             raise self._refused(opened, f"${inside!s:.40}, which is no plain variable")
 
     def _peek(self) -> str:

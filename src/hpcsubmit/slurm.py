@@ -40,7 +40,7 @@ class Directive:
         return f"#SBATCH --{self.name}{value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobId:
     """A Slurm job number, with the array task's number where there is one."""
 

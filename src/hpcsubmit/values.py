@@ -27,21 +27,21 @@ _TIME_FORMS = (
 _TIME_UNITS = {"days": _DAY, "hours": 3600, "minutes": 60, "seconds": 1}
 _TIME_LIMITS = {"hours": 23, "minutes": 59, "seconds": 59}
 
-_MEMORY = re.compile(r"([1-9][0-9]{0,8})([GM])")
-_LIKELY_MEMORY = re.compile(r"\s*([1-9][0-9]{0,8})\s*([gGmM])(?:[iI]?[bB])?\s*")
+_MEMORY = r"([1-9][0-9]{0,8})([GM])"
+_LIKELY_MEMORY = r"\s*([1-9][0-9]{0,8})\s*([gGmM])(?:[iI]?[bB])?\s*"
 
-_RUN_ID = re.compile(
+_RUN_ID = (
     r"r[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
     r"-(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]-[a-z2-7]{4}"
 )
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _DRY_RUN = "DRY-RUN"
 
-_EXPERIMENT_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?")
-_POSITIVE_INT = re.compile(r"0*[1-9][0-9]{0,6}")
-_SWEEP_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_EXPERIMENT_NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+_POSITIVE_INT = r"0*[1-9][0-9]{0,6}"
+_SWEEP_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _SWEEP_PLACEHOLDERS = frozenset(("SWEEP_ID", "SWEEPID", "SWEEP-ID", "YOUR_SWEEP_ID"))
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -90,15 +90,15 @@ class Memory:
     unit: Literal["G", "M"]
 
     def __post_init__(self) -> None:
-        if not _MEMORY.fullmatch(str(self)):
+        if not re.fullmatch(_MEMORY, str(self)):
             raise UsageError(f"{str(self)!r} is not an amount of memory", "write 10G or 10000M, for example")
 
     @classmethod
     def parse(cls, text: str) -> "Memory":
         """Read an integer and `G` or `M`. Raises UsageError."""
-        found = _MEMORY.fullmatch(text)
+        found = re.fullmatch(_MEMORY, text)
         if not found:
-            likely = _LIKELY_MEMORY.fullmatch(text)
+            likely = re.fullmatch(_LIKELY_MEMORY, text)
             right = likely[1] + likely[2].upper() if likely else "10G or 10000M, for example"
             raise UsageError(f"{text!r} is not an amount of memory", f"write {right}")
         return cls(amount=int(found[1]), unit="G" if found[2] == "G" else "M")
@@ -162,7 +162,7 @@ class ExperimentName:
     text: str = ""
 
     def __post_init__(self) -> None:
-        if not _EXPERIMENT_NAME.fullmatch(self.text):
+        if not re.fullmatch(_EXPERIMENT_NAME, self.text):
             hint = "use letters, digits, . _ and -, and begin with a letter, a digit or _"
             raise UsageError(f"{self.text!r} is not an experiment name", hint)
         if len(self.text) > _LONGEST_NAME:
@@ -183,7 +183,7 @@ class WandbSweepId:
 
     def __post_init__(self) -> None:
         parts = [part for part in (self.entity, self.project) if part is not None]
-        if len(parts) == 1 or not all(_SWEEP_PART.fullmatch(part) for part in (*parts, self.sweep)):
+        if len(parts) == 1 or not all(re.fullmatch(_SWEEP_PART, part) for part in (*parts, self.sweep)):
             hint = "write ID or ENTITY/PROJECT/ID, as `wandb sweep` prints it"
             raise UsageError(f"{str(self)!r} is not a wandb sweep", hint)
         if self.sweep.upper() in _SWEEP_PLACEHOLDERS:
@@ -204,7 +204,7 @@ class WandbSweepId:
 
 def positive_int(text: str, option: str) -> int:
     """Read a number from 1 to LARGEST_INT; option is named in the message. Raises UsageError."""
-    number = int(text) if _POSITIVE_INT.fullmatch(text) else 0
+    number = int(text) if re.fullmatch(_POSITIVE_INT, text) else 0
     if not 0 < number <= LARGEST_INT:
         raise UsageError(
             f"{option} {text!r} is not a number from 1 to {LARGEST_INT}", f"write {option} 2, say"
@@ -214,12 +214,12 @@ def positive_int(text: str, option: str) -> int:
 
 def is_run_id(text: str) -> bool:
     """Whether text has the form of a submission's id; `DRY-RUN` has not."""
-    return bool(_RUN_ID.fullmatch(text))
+    return bool(re.fullmatch(_RUN_ID, text))
 
 
 def is_variable_name(text: str) -> bool:
     """Whether text can name an environment variable that a shell can use."""
-    return bool(_VARIABLE_NAME.fullmatch(text))
+    return bool(re.fullmatch(_VARIABLE_NAME, text))
 
 
 def script_path(path: Path, what: str) -> Path:

@@ -1,6 +1,5 @@
 """Finds the command, runs it, and turns every error into its two lines and its exit code."""
 
-import difflib
 import importlib
 import os
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 
 COMMANDS = {
     "submit": "submit a job; the same as hpcsubmit without a command",
@@ -55,9 +54,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _unknown_command(name: str) -> UsageError:
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "see hpcsubmit --help for the commands and options"
-    return UsageError(f"there is no command '{name}'", hint)
+    return UsageError(f"there is no command '{name}'", did_you_mean(name, COMMANDS))
 
 
 def _in_our_words(error: click.UsageError) -> UsageError:
@@ -66,8 +63,7 @@ def _in_our_words(error: click.UsageError) -> UsageError:
     hint = f"see {name} --help"
     if isinstance(error, click.NoSuchOption):
         known = [o for p in error.ctx.command.params for o in p.opts] if error.ctx else []
-        near = difflib.get_close_matches(error.option_name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else hint
+        hint = did_you_mean(error.option_name, known) if known else hint
         return UsageError(f"there is no option {error.option_name}", hint)
     message = error.format_message().rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint)

@@ -1,12 +1,11 @@
 """The options of a submission: their spellings, values and help."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from hpcsubmit.errors import UsageError
+from hpcsubmit.errors import UsageError, did_you_mean
 from hpcsubmit.request import LAUNCHER_NAMES, Launcher
 
 
@@ -80,8 +79,7 @@ def spread(args: Sequence[str], greedy: Sequence[str]) -> list[str]:
 def parse_launcher(text: str) -> Launcher:
     """Read --which-distributed; raises UsageError with the nearest name."""
     if text not in LAUNCHER_NAMES:
-        near = difflib.get_close_matches(text, LAUNCHER_NAMES, n=1)
-        hint = f"did you mean {near[0]}?" if near else "use " + ", ".join(LAUNCHER_NAMES)
+        hint = f"{did_you_mean(text, LAUNCHER_NAMES)} there are {', '.join(LAUNCHER_NAMES)}"
         raise UsageError(f"--which-distributed cannot be '{text}'", hint)
     return LAUNCHER_NAMES[text]
 

@@ -54,7 +54,7 @@ OPTIONS = [
         shown_default="2, or the profile's per GPU", help="CPU cores per node.",
     ),
     Option(
-        ["-t", "--time"], type=Value("dd-HH:MM:SS", Walltime.parse), default="00-01:00:00",
+        ["-t", "--time"], type=Value("dd-HH:MM:SS", Walltime.parse), default=Walltime(seconds=3600),
         shown_default="00-01:00:00", help="How long the job may run.",
     ),
     Option(

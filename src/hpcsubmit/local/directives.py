@@ -31,7 +31,7 @@ _PLACE = re.compile(r"%(\d*)([A-Za-z%])")
 class Request:
     """What a batch script asks for.
 
-    chdir: the folder to run in, "" for sbatch's own. seconds: the time limit, None for no limit. gpus: per node.
+    chdir: the folder to run in, "" for sbatch's own. seconds: the time limit, None for none. gpus: per node.
     """
 
     job_name: str
