@@ -1,4 +1,4 @@
-"""The one door for developers: lint, types, tests, wheel, slurm, demo, bench. `make test` runs the first five."""
+"""The one door for developers: lint, types, tests, wheel, slurm, demo, bench. make test runs the first five."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,11 @@ def _shell_scripts(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     files = sorted(p for p in place.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return [p for p in files if p.suffix == ".sh" or p.read_bytes()[:64].split(b"\n")[0].endswith((b"bash", b"/sh"))]
+    return [
+        p
+        for p in files
+        if p.suffix == ".sh" or p.read_bytes()[:64].split(b"\n")[0].endswith((b"bash", b"/sh"))
+    ]
 
 
 @nox.session

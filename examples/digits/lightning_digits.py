@@ -8,12 +8,13 @@ the other processes through the variables that Slurm sets.
 import argparse
 import signal
 
-import digits
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, DistributedSampler
+
+import digits
 
 Batch = tuple[Tensor, Tensor]
 

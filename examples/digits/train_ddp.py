@@ -6,12 +6,13 @@ Try it with `python train_ddp.py` or `torchrun --standalone --nproc-per-node 2 t
 import argparse
 import os
 
-import digits
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+import digits
 
 
 def join_world() -> torch.device:

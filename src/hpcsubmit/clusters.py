@@ -16,6 +16,7 @@ from hpcsubmit.yaml_file import read_yaml
 SHIPPED = Path(__file__).parent / "profiles"
 LOCAL = "local"
 GENERIC = "generic"
+NO_SBATCH = "there is no sbatch on the PATH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def _detect(clusters: Clusters, around: Surroundings) -> Choice:
             if fnmatchcase(around.host_name, pattern):
                 return Choice(name=profile.name, reason=f"the host name {around.host_name}")
     if not around.has_sbatch:
-        return Choice(name=LOCAL, reason="there is no sbatch on the PATH")
+        return Choice(name=LOCAL, reason=NO_SBATCH)
     slurm_says = around.cluster_name()
     for profile in profiles:
         if slurm_says and profile.detect_cluster_name == slurm_says:

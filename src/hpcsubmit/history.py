@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.folders import local_scratch
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import local_scratch
 from hpcsubmit.project import find_project
 from hpcsubmit.record import Run, read_runs
 from hpcsubmit.scheduler import scheduler_for

@@ -12,9 +12,9 @@ from hpcsubmit.shellwords import Word
 
 
 class JobKind(StrEnum):
-    """The kinds of job of A6; the value begins the name of the job's log."""
+    """The kinds of job: one process as on a laptop, or a distributed training and what starts it."""
 
-    PLAIN = "standard"
+    PLAIN = "plain"
     LIGHTNING = "lightning"
     TORCHRUN = "torchrun"
 
@@ -24,9 +24,14 @@ class JobKind(StrEnum):
         return self is not JobKind.PLAIN
 
     @property
+    def log_name(self) -> str:
+        """What the name of the job's log begins with."""
+        return self.value if self.distributed else "standard"
+
+    @property
     def job_name(self) -> str:
         """What the job's name begins with."""
-        return f"{self.value}_dist" if self.distributed else self.value
+        return f"{self.value}_dist" if self.distributed else "standard"
 
     @property
     def started_by(self) -> str:

@@ -110,7 +110,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
     job_name = "-".join(filter(None, (kind.job_name, context.project_root.name, request.exp_name)))
-    log_name = "_".join(filter(None, (kind.value, request.exp_name, "%j.out")))
+    log_name = "_".join(filter(None, (kind.log_name, request.exp_name, "%j.out")))
     log = f"{str(outputs).replace('%', '%%')}/{log_name}"
     output_dir = experiment_dir / "runs" / context.run_id
     return Plan(

@@ -12,6 +12,7 @@ from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, 
 from hpcsubmit.environment import find_virtualenv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command_file
+from hpcsubmit.folders import local_scratch, user_profiles
 from hpcsubmit.host import Host
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
@@ -19,7 +20,7 @@ from hpcsubmit.project import Project, find_experiment_file, find_project
 from hpcsubmit.request import Request
 from hpcsubmit.slurm import caller_variables
 from hpcsubmit.values import script_path
-from hpcsubmit.wandb_key import has_key, home, key_file, uses_wandb
+from hpcsubmit.wandb_key import has_key, key_file, uses_wandb
 
 SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
 CLUSTER_NAME_TIMEOUT = 2.0
@@ -84,32 +85,6 @@ def prepare(
         cluster=cluster,
         dropped=caller_variables(host.environ),
     )
-
-
-def user_profiles(host: Host) -> Path:
-    """Return the folder of the user's own profiles."""
-    return configuration_folder(host) / "profiles"
-
-
-def configuration_folder(host: Host) -> Path:
-    """Return the user's configuration folder: $XDG_CONFIG_HOME/hpcsubmit, by default below ~/.config."""
-    return Path(host.environ.get("XDG_CONFIG_HOME") or home(host) / ".config") / "hpcsubmit"
-
-
-def state_folder(host: Host) -> Path:
-    """Return the user's state folder: $XDG_STATE_HOME/hpcsubmit, by default below ~/.local/state."""
-    return Path(host.environ.get("XDG_STATE_HOME") or home(host) / ".local" / "state") / "hpcsubmit"
-
-
-def user_cache(host: Host, *, keeps: bool) -> Cache:
-    """Return the user's cache: $XDG_CACHE_HOME/hpcsubmit, by default below ~/.cache."""
-    parent = Path(host.environ.get("XDG_CACHE_HOME") or home(host) / ".cache")
-    return Cache(folder=parent / "hpcsubmit", keeps=keeps)
-
-
-def local_scratch(host: Host) -> Path:
-    """Return the SCRATCH of the embedded cluster where none is set."""
-    return state_folder(host) / "scratch"
 
 
 def scratch(profile: Profile, host: Host) -> Path:

@@ -4,16 +4,12 @@ import re
 from pathlib import Path
 
 from hpcsubmit.experiment import Command
+from hpcsubmit.folders import home
 from hpcsubmit.host import Host
 from hpcsubmit.plan import Virtualenv
 from hpcsubmit.project import Project
 
 CREDENTIALS = "wandb_credentials.txt"
-
-
-def home(host: Host) -> Path:
-    """Return the user's home folder."""
-    return Path(host.environ["HOME"]) if host.environ.get("HOME") else Path.home()
 
 
 def key_file(host: Host) -> Path | None:

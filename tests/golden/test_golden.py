@@ -29,7 +29,7 @@ def test_there_is_no_golden_script_without_a_case() -> None:
 
 
 def test_every_golden_script_is_clean_for_shellcheck_at_level_style() -> None:
-    # SC2016: single quotes are meant. SC1091: the activate script is not on this machine, said in the template.
+    # SC2016: single quotes are meant. SC1091: the activate script is elsewhere; the template says so.
     found = subprocess.run(
         [str(SHELLCHECK), "--severity=style", "--exclude=SC2016", *sorted(map(str, HERE.glob("*.sh")))],
         capture_output=True,

@@ -14,7 +14,7 @@ def test_a_dry_run_prints_the_golden_script_byte_for_byte(tmp_path: Path) -> Non
     scratch.mkdir()
     (project / "experiment_configurations.txt").write_text("python main.py --train --batch_size 6\n")
     venv.create(project / "virtual_env", with_pip=False, symlinks=True)
-    words = "--gpus 2 --cpus 2 --exp-name testing --num-nodes 2 --dry-run".split()
+    words = ["--gpus", "2", "--cpus", "2", "--exp-name", "testing", "--num-nodes", "2", "--dry-run"]
     done = subprocess.run(
         [str(Path(sys.executable).with_name("hpcsubmit")), *words],
         cwd=project,
@@ -24,6 +24,12 @@ def test_a_dry_run_prints_the_golden_script_byte_for_byte(tmp_path: Path) -> Non
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    shown = done.stdout.replace(str(project), "/home/u/gan").replace(str(scratch), "/scratch/u")
-    shown = shown.replace("DRY-RUN", "r20260131-235959-a2b3").replace(f"hpcsubmit {' '.join(words)}", "hpcsubmit")
+    shown = done.stdout
+    for here, golden in (
+        (str(project), "/home/u/gan"),
+        (str(scratch), "/scratch/u"),
+        ("DRY-RUN", "r20260131-235959-a2b3"),
+        (f"hpcsubmit {' '.join(words)}", "hpcsubmit"),
+    ):
+        shown = shown.replace(here, golden)
     assert shown == (HERE / "cedar_lightning.sh").read_text("utf-8")

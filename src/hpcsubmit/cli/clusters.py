@@ -9,8 +9,9 @@ import click
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import Clusters, choose
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.folders import user_profiles
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import surroundings, user_profiles
+from hpcsubmit.prepare import surroundings
 from hpcsubmit.profile import FIELDS
 from hpcsubmit.project import find_project
 

@@ -1,6 +1,7 @@
 """What a submission will do, as text for the terminal; never a secret."""
 
 from hpcsubmit.cli.table import align
+from hpcsubmit.clusters import NO_SBATCH
 from hpcsubmit.prepare import Prepared
 
 
@@ -24,6 +25,8 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
     lines = [f"hpcsubmit {plan.version}: {title} a {plan.kind.value} job", ""]
     lines += [f"  {line}" for line in align(rows)]
     lines.append("")
+    if prepared.choice.reason == NO_SBATCH:
+        lines.append(f"note: {NO_SBATCH}: the job runs on this machine")
     lines += [f"note: {note}" for note in plan.notes]
     if prepared.dropped:
         lines.append(f"note: sbatch does not get these variables of yours: {', '.join(prepared.dropped)}")

@@ -16,8 +16,9 @@ from hpcsubmit.cli.main import COMMANDS, INTERRUPTED
 from hpcsubmit.cli.options import GreedyCommand, Option, Value, parse_launcher, parse_name
 from hpcsubmit.cli.preview import preview
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.folders import configuration_folder, user_cache
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import Prepared, configuration_folder, prepare, user_cache
+from hpcsubmit.prepare import Prepared, prepare
 from hpcsubmit.request import Request, parse_sbatch_arg
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.submit import Submission, submit

@@ -1,0 +1,155 @@
+"""The embedded cluster: the same scripts with real processes, on a machine without Slurm."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.job_python import job_python
+from sandbox import HPCSUBMIT, Sandbox
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PROBE = (
+    "import os, sys, time\n"
+    "env = os.environ\n"
+    "print('rank', env['SLURM_PROCID'], env['SLURMD_NODENAME'], env['SLURM_TMPDIR'], 'gpus',"
+    " repr(env.get('CUDA_VISIBLE_DEVICES')), env['MASTER_ADDR'], flush=True)\n"
+    "open(env['SLURM_TMPDIR'] + '/mine', 'x').close() if env['SLURM_LOCALID'] == '0' else None\n"
+    "time.sleep(float(env.get('NAP', 0)))\n"
+    "sys.exit(int(env.get('CODE', 0)))\n"
+)
+
+
+@pytest.fixture
+def laptop(sandbox: Sandbox) -> Sandbox:
+    """A machine without Slurm, with a state folder of its own and no GPUs."""
+    (sandbox.bin / "sbatch").unlink()
+    del sandbox.environ["HPCSUBMIT_CLUSTER"]
+    del sandbox.environ["SCRATCH"]
+    sandbox.environ.update(
+        PATH=_without_slurm(sandbox.bin),
+        XDG_STATE_HOME=str(sandbox.root / "state"),
+        TMPDIR=str(sandbox.root / "tmp"),
+        HPCSUBMIT_LOCAL_KILL_WAIT="3",
+        CUDA_VISIBLE_DEVICES="",
+    )  # fmt: skip
+    (sandbox.root / "tmp").mkdir()
+    sandbox.write("python probe.py\n")
+    sandbox.write(PROBE, sandbox.project / "probe.py")
+    return sandbox
+
+
+def _without_slurm(folder: Path) -> str:
+    """A PATH with all of /usr/bin but Slurm's commands, which this machine may have."""
+    slurm = {"sbatch", "srun", "squeue", "scontrol", "scancel", "sacct", "sinfo"}
+    for place in ("/usr/bin", "/bin"):
+        for program in Path(place).iterdir():
+            link = folder / program.name
+            if program.name not in slurm and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
+def node_local(laptop: Sandbox) -> list[Path]:
+    """The nodes' folders that are there."""
+    return list((laptop.root / "tmp").glob("hpcsubmit-*/*/*"))
+
+
+@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+def test_two_nodes_of_two_train_as_on_a_cluster(laptop: Sandbox, launcher: str) -> None:
+    (laptop.project / "examples").symlink_to(EXAMPLES)
+    (laptop.project / "virtual_env").rename(laptop.project / "unused")
+    (laptop.project / "virtual_env").symlink_to(job_python().parents[1])
+    experiment = "../experiment_configurations.txt" if launcher == "lightning" else "digits/torchrun.txt"
+    path = (EXAMPLES / experiment).resolve()
+    said = laptop.hpcsubmit("-W", launcher, "-C", str(path), "-g", "2", "-n", "2", "--follow", timeout=300)
+    assert said.code == 0, said.stdout + said.stderr
+    (accuracy,) = re.findall(r"^accuracy: (0\.\d+)", said.stdout, re.MULTILINE)
+    assert float(accuracy) > 0.9
+    ranks = re.findall(r"^rank (\d) of 4 on (\S+) with cpu: weights (\w+)", said.stdout, re.MULTILINE)
+    assert sorted(rank for rank, _, _ in ranks) == ["0", "1", "2", "3"]
+    assert {host for _, host, _ in ranks} == {"local1", "local2"}
+    assert len({weights for _, _, weights in ranks}) == 1
+    assert not node_local(laptop)
+
+
+def test_without_sbatch_the_job_runs_here_and_a_note_says_so(laptop: Sandbox) -> None:
+    said = laptop.hpcsubmit("--follow")
+    assert said.code == 0, said.stderr
+    assert "note: there is no sbatch on the PATH" in said.stderr
+    assert "the job runs on the CPU" in said.stderr
+    assert re.fullmatch(r"rank 0 local1 \S+ gpus '' 127\.0\.0\.1\n", said.stdout)
+    assert (laptop.root / "state/hpcsubmit/scratch/gan/hpc_outputs").is_dir()
+
+
+def test_without_follow_it_runs_in_the_background(laptop: Sandbox) -> None:
+    laptop.environ["NAP"] = "30"
+    said = laptop.hpcsubmit("-g", "2", "-n", "2")
+    assert said.stdout == "Submitted batch job 1\n"
+    _wait_for(laptop, "RUNNING")
+    folders = node_local(laptop)
+    assert len(folders) == 2
+    assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
+    assert laptop.hpcsubmit("cancel", "1").stdout == "cancelled job 1\n"
+    _wait_for(laptop, "CANCELLED")
+    assert not node_local(laptop)
+
+
+def test_visible_gpus_are_dealt_to_the_nodes_in_order(laptop: Sandbox) -> None:
+    laptop.environ["CUDA_VISIBLE_DEVICES"] = "4,5,6,7"
+    said = laptop.hpcsubmit("-g", "2", "-n", "2", "--follow")
+    assert "on the CPU" not in said.stderr
+    dealt = {line.split()[2]: line.split("'")[1] for line in said.stdout.splitlines()}
+    assert dealt == {"local1": "4,5", "local2": "6,7"}
+
+
+def test_the_program_s_exit_code_is_hpcsubmit_s(laptop: Sandbox) -> None:
+    laptop.environ["CODE"] = "9"
+    said = laptop.hpcsubmit("--follow")
+    assert said.code == 9
+    assert said.error == "job 1 is FAILED, exit code 9"
+    assert "standard_1.out" in said.hint
+
+
+def test_the_time_limit_ends_a_job(laptop: Sandbox) -> None:
+    laptop.environ["NAP"] = "60"
+    said = laptop.hpcsubmit("--follow", "-t", "0:02")
+    assert (said.code, said.error) == (1, "job 1 is TIMEOUT, exit code 1")
+    assert not node_local(laptop)
+
+
+def test_ctrl_c_while_following_leaves_the_job_running_and_says_how_to_end_it(laptop: Sandbox) -> None:
+    laptop.environ["NAP"] = "30"
+    follower = subprocess.Popen(
+        [*HPCSUBMIT, "--follow"],
+        cwd=laptop.project,
+        env=laptop.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert follower.stdout is not None
+    assert follower.stdout.readline().startswith("rank 0")
+    os.kill(follower.pid, signal.SIGINT)
+    _, said = follower.communicate(timeout=20)
+    assert follower.returncode == 130
+    assert "job 1 goes on; hpcsubmit cancel 1 ends it" in said
+    assert "RUNNING" in laptop.hpcsubmit("status", "1").stdout
+    laptop.hpcsubmit("cancel", "1")
+    _wait_for(laptop, "CANCELLED")
+
+
+def _wait_for(laptop: Sandbox, state: str) -> None:
+    deadline = time.monotonic() + 30
+    while state not in (shown := laptop.hpcsubmit("status").stdout):
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.2)
+    if state == "RUNNING":
+        while not node_local(laptop):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
