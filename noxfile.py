@@ -1,4 +1,4 @@
-"""The one door for developers: lint, types, tests, wheel, slurm, demo, bench. make test runs the first five."""
+"""The one door for developers. `make test` runs lint, types, tests, wheel and slurm; others: demo, bench_cli."""
 
 import os
 from pathlib import Path
@@ -46,11 +46,12 @@ def _shell_scripts(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     files = sorted(p for p in place.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return [
-        p
-        for p in files
-        if p.suffix == ".sh" or p.read_bytes()[:64].split(b"\n")[0].endswith((b"bash", b"/sh"))
-    ]
+    return [path for path in files if path.suffix == ".sh" or _is_shell_script(path)]
+
+
+def _is_shell_script(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(80).strip().endswith((b"bash", b"/sh"))
 
 
 @nox.session
