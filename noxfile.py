@@ -1,4 +1,4 @@
-"""The one door for developers. `make test` runs lint, types, tests, wheel and slurm; others: demo, bench_cli."""
+"""The one door for developers: make test runs lint, types, tests, wheel and slurm; demo and bench beside."""
 
 import os
 from pathlib import Path
