@@ -21,9 +21,10 @@ def main() -> None:
 def _flushed() -> bool:
     """Write out what is still held back; whether that worked (a pipe may be closed, a disk full)."""
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream:  # None where the caller closed it: there was nobody to tell
+                stream.flush()
+    except (OSError, ValueError):
         return False
     return True
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.job_status import JobState, JobStatus
+from hpcsubmit.queue import statuses
 from hpcsubmit.record import EXIT
 from hpcsubmit.scheduler import Scheduler
-from hpcsubmit.slurm import JobId, JobState, JobStatus
+from hpcsubmit.slurm import JobId
 
 LOOK = 0.2
 """Seconds between two looks at the log and the run folder."""
@@ -48,7 +50,7 @@ def follow(job: JobId, *, log: Path, run_dir: Path, scheduler: Scheduler, output
             asked, exit_seen = 0.0, now
         if now - asked >= (FIRST_ASK if exit_seen else interval):
             asked, interval = now, min(2 * interval, LONGEST_ASK)
-            status = scheduler.statuses([job]).get(job)
+            status = statuses(scheduler, [job]).get(job)
             if status and status.state.ended:
                 tail.drain()
                 return Followed(status=status, code=exit_code_of(status))

@@ -8,7 +8,8 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.folders import local_scratch
 from hpcsubmit.host import Host
 from hpcsubmit.project import find_project
-from hpcsubmit.record import Run, read_runs
+from hpcsubmit.queue import find_by_comment
+from hpcsubmit.run import Run, read_runs
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.slurm import JobId
 from hpcsubmit.values import is_run_id
@@ -59,5 +60,5 @@ def _with_jobs(runs: list[Run], host: Host) -> list[Run]:
     cut_short = [run for run in runs if run.job is None and not run.refused]
     jobs: dict[str, JobId] = {}
     for kind in sorted({run.scheduler for run in cut_short}):
-        jobs |= scheduler_for(kind, host).find_by_comment([run.run_id for run in cut_short])
+        jobs |= find_by_comment(scheduler_for(kind, host), [run.run_id for run in cut_short])
     return [replace(run, job=jobs[run.run_id]) if run.run_id in jobs else run for run in runs]

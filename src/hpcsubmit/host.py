@@ -28,6 +28,19 @@ class Host:
 
     environ: Mapping[str, str]
 
+    def folder(self) -> Path:
+        """Return the current folder, as the user reached it: $PWD keeps the symlinks that getcwd resolves.
+
+        Raises HpcSubmitError where it is gone or may not be read.
+        """
+        try:
+            here = Path.cwd()
+            shown = Path(self.environ.get("PWD", ""))
+            return shown if shown.is_absolute() and shown.is_dir() and shown.samefile(here) else here
+        except OSError as error:
+            hint = "cd to your project and try again"
+            raise HpcSubmitError(f"the current folder cannot be used: {error.strerror}", hint) from None
+
     def which(self, program: str) -> str | None:
         """Return the path of a program, or None where the PATH has none."""
         return shutil.which(program, path=self.environ.get("PATH"))

@@ -54,14 +54,14 @@ def _yes_or_no(value: object) -> bool:
 def _walltime(value: object) -> Walltime:
     try:
         return Walltime.parse(_text(value))
-    except UsageError as error:
+    except (UsageError, _Wrong) as error:  # YAML reads 1:00:00 without quotes as a number
         raise _Wrong("a time in quotes, 'dd-HH:MM:SS'") from error
 
 
 def _memory(value: object) -> Memory:
     try:
         return Memory.parse(_text(value))
-    except UsageError as error:
+    except (UsageError, _Wrong) as error:
         raise _Wrong("an amount such as 10G or 4000M") from error
 
 

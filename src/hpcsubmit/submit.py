@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hpcsubmit.environment import build_virtualenv
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.host import CommandTimedOut, Host, make_folder
+from hpcsubmit.host import Host, make_folder
 from hpcsubmit.plan import Plan
 from hpcsubmit.project import Project
 from hpcsubmit.record import expand_log, write_intention, write_result
-from hpcsubmit.scheduler import Scheduler
+from hpcsubmit.scheduler import Scheduler, Unanswered
 from hpcsubmit.slurm import JobId
 
 GIT_TIMEOUT = 5.0
@@ -19,10 +19,15 @@ GIT_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job that the scheduler accepted. line: what sbatch printed. log: the file that it will write."""
+    """A job that the scheduler accepted.
+
+    line: sbatch's line with the job. remarks: what else sbatch said, "" for nothing. log: the file that the
+    job will write.
+    """
 
     job: JobId
     line: str
+    remarks: str
     log: Path
 
 
@@ -37,14 +42,15 @@ def submit(plan: Plan, script: str, *, project: Project, scheduler: Scheduler, h
     build_virtualenv(plan.virtualenv, project, host)
     path = write_intention(plan, script, datetime.now(UTC).isoformat(timespec="seconds"))
     try:
-        job, line = scheduler.submit(path)
-    except CommandTimedOut:
+        taken = scheduler.submit(path)
+    except Unanswered:
         raise
     except HpcSubmitError as error:
         write_result(plan.run_dir, refused=error.message)
         raise
-    write_result(plan.run_dir, job=str(job), code=code_state(project.root, host))
-    return Submission(job=job, line=line, log=Path(expand_log(plan.log, job)))
+    write_result(plan.run_dir, job=str(taken.job), code=code_state(project.root, host))
+    log = Path(expand_log(plan.log, taken.job))
+    return Submission(job=taken.job, line=taken.line, remarks=taken.remarks, log=log)
 
 
 def code_state(root: Path, host: Host) -> str:

@@ -35,13 +35,11 @@ _RUN_ID = (
     r"-(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]-[a-z2-7]{4}"
 )
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_DRY_RUN = "DRY-RUN"
+DRY_RUN = "DRY-RUN"
+"""Stands for the id in a script that is only shown."""
 
 _EXPERIMENT_NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
 _POSITIVE_INT = r"0*[1-9][0-9]{0,6}"
-_SWEEP_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-_SWEEP_PLACEHOLDERS = frozenset(("SWEEP_ID", "SWEEPID", "SWEEP-ID", "YOUR_SWEEP_ID"))
-_VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -112,94 +110,35 @@ class Memory:
         return f"{self.amount}{self.unit}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class RunId:
-    """The name of one submission; ids sort by time.
+def new_run_id(now: datetime, random: bytes) -> str:
+    """Name a submission made now (an aware time), told apart by 4 random bytes; ValueError otherwise.
 
-    text: `rYYYYMMDD-HHMMSS-xxxx`, in UTC and four base32 characters, or `DRY-RUN`; UsageError otherwise.
+    The name is `rYYYYMMDD-HHMMSS-xxxx`, in UTC with four base32 characters: names sort by time.
     """
-
-    text: str
-
-    def __post_init__(self) -> None:
-        if self.text != _DRY_RUN and not is_run_id(self.text):
-            hint = "a run id looks like r20260131-235959-a2b3"
-            raise UsageError(f"{self.text!r} is not a run id", hint)
-
-    @classmethod
-    def new(cls, now: datetime, random: bytes) -> "RunId":
-        """Name a submission made now (an aware time), told apart by 4 random bytes; ValueError otherwise."""
-        if now.tzinfo is None or len(random) != 4:
-            raise ValueError("a run id is made of an aware time and 4 random bytes")
-        # 32 divides 256: every character is equally likely.
-        tail = "".join(_BASE32[byte % 32] for byte in random)
-        return cls(text=f"r{now.astimezone(UTC):%Y%m%d-%H%M%S}-{tail}")
-
-    @classmethod
-    def dry_run(cls) -> "RunId":
-        """Stand for the id in a script that is only shown."""
-        return cls(text=_DRY_RUN)
-
-    @classmethod
-    def parse(cls, text: str) -> "RunId":
-        """Read the id of a submission that exists: never DRY-RUN. Raises UsageError."""
-        if text == _DRY_RUN:
-            raise UsageError("a dry run leaves nothing behind", "give the id of a run that was submitted")
-        return cls(text=text)
-
-    def __str__(self) -> str:
-        return self.text
+    if now.tzinfo is None or len(random) != 4:
+        raise ValueError("a run id is made of an aware time and 4 random bytes")
+    # 32 divides 256: every character is equally likely.
+    tail = "".join(_BASE32[byte % 32] for byte in random)
+    return f"r{now.astimezone(UTC):%Y%m%d-%H%M%S}-{tail}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExperimentName:
-    """What the user calls the experiment; it names folders, jobs and logs.
+def is_run_id(text: str) -> bool:
+    """Whether text has the form of a submission's id; DRY_RUN has not."""
+    return bool(re.fullmatch(_RUN_ID, text))
 
-    text: empty, or letters, digits, `.`, `_` and `-`, not beginning with `.` or `-`, at most 200 characters;
-        UsageError otherwise.
+
+def experiment_name(text: str) -> str:
+    """Return what the user calls the experiment, which names folders, jobs and logs; "" is a name too.
+
+    Raises UsageError but for letters, digits, `.`, `_` and `-`, at most 200, not beginning with `.` or `-`.
     """
-
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(_EXPERIMENT_NAME, self.text):
-            hint = "use letters, digits, . _ and -, and begin with a letter, a digit or _"
-            raise UsageError(f"{self.text!r} is not an experiment name", hint)
-        if len(self.text) > _LONGEST_NAME:
-            hint = f"use at most {_LONGEST_NAME} characters: the name is part of file names"
-            raise UsageError(f"the experiment name has {len(self.text)} characters", hint)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WandbSweepId:
-    """A wandb sweep: its id, and its entity and project where both were given; UsageError for other forms."""
-
-    sweep: str
-    entity: str | None = None
-    project: str | None = None
-
-    def __post_init__(self) -> None:
-        parts = [part for part in (self.entity, self.project) if part is not None]
-        if len(parts) == 1 or not all(re.fullmatch(_SWEEP_PART, part) for part in (*parts, self.sweep)):
-            hint = "write ID or ENTITY/PROJECT/ID, as `wandb sweep` prints it"
-            raise UsageError(f"{str(self)!r} is not a wandb sweep", hint)
-        if self.sweep.upper() in _SWEEP_PLACEHOLDERS:
-            hint = "write the id that `wandb sweep sweeper.yml` prints in its place"
-            raise UsageError(f"{str(self)!r} is a placeholder, not a wandb sweep", hint)
-
-    @classmethod
-    def parse(cls, text: str) -> "WandbSweepId":
-        """Read `ID` or `ENTITY/PROJECT/ID`. Raises UsageError."""
-        parts = text.split("/")
-        if len(parts) == 3:
-            return cls(entity=parts[0], project=parts[1], sweep=parts[2])
-        return cls(sweep=text)
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.entity, self.project, self.sweep) if part is not None)
+    if not re.fullmatch(_EXPERIMENT_NAME, text):
+        hint = "use letters, digits, . _ and -, and begin with a letter, a digit or _"
+        raise UsageError(f"{text!r} is not an experiment name", hint)
+    if len(text) > _LONGEST_NAME:
+        hint = f"use at most {_LONGEST_NAME} characters: the name is part of file names"
+        raise UsageError(f"the experiment name has {len(text)} characters", hint)
+    return text
 
 
 def positive_int(text: str, option: str) -> int:
@@ -210,16 +149,6 @@ def positive_int(text: str, option: str) -> int:
             f"{option} {text!r} is not a number from 1 to {LARGEST_INT}", f"write {option} 2, say"
         )
     return number
-
-
-def is_run_id(text: str) -> bool:
-    """Whether text has the form of a submission's id; `DRY-RUN` has not."""
-    return bool(re.fullmatch(_RUN_ID, text))
-
-
-def is_variable_name(text: str) -> bool:
-    """Whether text can name an environment variable that a shell can use."""
-    return bool(re.fullmatch(_VARIABLE_NAME, text))
 
 
 def script_path(path: Path, what: str) -> Path:

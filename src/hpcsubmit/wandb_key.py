@@ -8,6 +8,7 @@ from hpcsubmit.folders import home
 from hpcsubmit.host import Host
 from hpcsubmit.plan import Virtualenv
 from hpcsubmit.project import Project
+from hpcsubmit.values import script_path
 
 CREDENTIALS = "wandb_credentials.txt"
 
@@ -18,7 +19,9 @@ def key_file(host: Host) -> Path | None:
     A key in WANDB_API_KEY wins and reaches the job with the environment; the wandb client reads ~/.netrc.
     """
     path = home(host) / CREDENTIALS
-    return path if path.is_file() and not host.environ.get("WANDB_API_KEY") else None
+    if host.environ.get("WANDB_API_KEY") or not path.is_file():
+        return None
+    return script_path(path, "the wandb key")
 
 
 def has_key(host: Host) -> bool:

@@ -1,20 +1,20 @@
 """`hpcsubmit cancel RUN|JOB...`."""
 
 import os
-from pathlib import Path
 
 import click
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.history import find_run
 from hpcsubmit.host import Host
-from hpcsubmit.record import Run
+from hpcsubmit.queue import cancel, statuses
+from hpcsubmit.run import Run
 from hpcsubmit.scheduler import scheduler_for
 
 
 def _cancel(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
-    runs = [find_run(word, host, Path.cwd()) for word in words]  # all of them, before any is cancelled
+    runs = [find_run(word, host, host.folder()) for word in words]  # all of them, before any is cancelled
     for run in runs:
         _cancel_one(run, host)
 
@@ -26,11 +26,11 @@ def _cancel_one(run: Run, host: Host) -> None:
             "sbatch refused it" if run.refused else "squeue --me lists your jobs; scancel JOB ends one",
         )
     scheduler = scheduler_for(run.scheduler, host)
-    status = scheduler.statuses([run.job]).get(run.job)
+    status = statuses(scheduler, [run.job]).get(run.job)
     if status and status.state.ended:
         click.echo(f"job {run.job} had already ended: {status.state.value}")
         return
-    scheduler.cancel(run.job)
+    cancel(scheduler, run.job)
     click.echo(f"cancelled job {run.job}")
 
 

@@ -1,7 +1,6 @@
 """`hpcsubmit clusters` and `hpcsubmit clusters show NAME`."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +18,7 @@ from hpcsubmit.project import find_project
 def _clusters(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
     try:
-        project = find_project(Path.cwd())
+        project = find_project(host.folder())
     except HpcSubmitError as error:
         if not error.message.startswith("no project here"):
             raise

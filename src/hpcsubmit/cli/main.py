@@ -2,13 +2,14 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from hpcsubmit.cli.options import option_names
 from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 
 COMMANDS = {
@@ -36,8 +37,10 @@ def run(argv: Sequence[str]) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails at its own flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python fails at its own flush
         return 1
+    except OSError as error:
+        return _tell(_of_the_system(error)) if error.errno else _tell_bug(error)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever is left is a bug of ours
         return _tell_bug(error)
 
@@ -54,25 +57,47 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _unknown_command(name: str) -> UsageError:
-    return UsageError(f"there is no command '{name}'", did_you_mean(name, COMMANDS))
+    from hpcsubmit.cli.submit import command  # late: for mistakes alone
+
+    known = [*COMMANDS, *option_names(command)]
+    return UsageError(f"there is no command '{name}'", did_you_mean(name, known))
 
 
 def _in_our_words(error: click.UsageError) -> UsageError:
     """Rewrite what click found wrong: one line, and the nearest right spelling as the hint."""
-    name = error.ctx.command_path if error.ctx else "hpcsubmit"
-    hint = f"see {name} --help"
-    if isinstance(error, click.NoSuchOption):
-        known = [o for p in error.ctx.command.params for o in p.opts] if error.ctx else []
-        hint = did_you_mean(error.option_name, known) if known else hint
+    if error.ctx and isinstance(error, click.NoSuchOption):
+        hint = did_you_mean(error.option_name, option_names(error.ctx.command))
         return UsageError(f"there is no option {error.option_name}", hint)
+    if error.ctx and isinstance(error, click.BadOptionUsage):
+        return _wrong_number_of_values(error.option_name, error.ctx)
     message = error.format_message().rstrip(".")
-    return UsageError(message[:1].lower() + message[1:], hint)
+    name = error.ctx.command_path if error.ctx else "hpcsubmit"
+    return UsageError(message[:1].lower() + message[1:], f"see {name} --help")
+
+
+def _wrong_number_of_values(name: str, ctx: click.Context) -> UsageError:
+    """An option without its value, or a flag with one."""
+    option = next(p for p in ctx.command.params if name in (*p.opts, *getattr(p, "also", ())))
+    if isinstance(option, click.Option) and option.is_flag:
+        return UsageError(f"{name} takes no value", f"write {name} alone")
+    meaning = getattr(option, "help", None)
+    hint = f"write {name} {option.make_metavar(ctx)}" + (f": {meaning.rstrip('.')}" if meaning else "")
+    return UsageError(f"{name} has no value", hint)
+
+
+def _of_the_system(error: OSError) -> HpcSubmitError:
+    """What the system refused and no module expected: a folder that is closed, a full disk under stdout."""
+    return HpcSubmitError(
+        f"{error.filename or 'the output'}: {error.strerror}",
+        "check that it is there, its permissions and the space left",
+    )
 
 
 def _tell(error: HpcSubmitError) -> int:
-    click.echo(f"error: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+    with suppress(OSError):  # stderr itself may be what is broken
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
     return error.exit_code
 
 

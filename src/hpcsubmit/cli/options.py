@@ -54,7 +54,17 @@ class GreedyCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a greedy option before each of its words, then let click read them."""
-        return super().parse_args(ctx, spread(args, self.greedy))
+        ctx.allow_extra_args = True  # so that it is not click who names the first of them
+        stray = super().parse_args(ctx, spread(args, self.greedy))
+        if stray:
+            hint = f"{did_you_mean(stray[0], option_names(self))} a value stands behind its option"
+            raise UsageError(f"'{stray[0]}' belongs to no option", hint)
+        return stray
+
+
+def option_names(command: click.Command) -> list[str]:
+    """Return the spellings of a command's options that its help shows, and of those it does not do yet."""
+    return ["--help", *(name for p in command.params if isinstance(p, click.Option) for name in p.opts)]
 
 
 def spread(args: Sequence[str], greedy: Sequence[str]) -> list[str]:

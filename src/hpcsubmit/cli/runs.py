@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +10,8 @@ from hpcsubmit.cli.table import align
 from hpcsubmit.errors import UsageError
 from hpcsubmit.history import find_run, history
 from hpcsubmit.host import Host
-from hpcsubmit.record import SCRIPT, Run
+from hpcsubmit.record import SCRIPT
+from hpcsubmit.run import Run
 
 
 def job_text(run: Run) -> str:
@@ -24,14 +24,14 @@ def job_text(run: Run) -> str:
 def _runs(words: tuple[str, ...], *, as_json: bool) -> None:
     host = Host(environ=dict(os.environ))
     if not words:
-        runs = history(host, Path.cwd())
+        runs = history(host, host.folder())
         click.echo(_json([run.as_json() for run in runs]) if as_json else _table(runs))
         return
     if words[0] != "show" or len(words) != 2:
         raise UsageError(
             f"hpcsubmit runs does not know '{' '.join(words)}'", "write hpcsubmit runs, or runs show RUN"
         )
-    run = find_run(words[1], host, Path.cwd())
+    run = find_run(words[1], host, host.folder())
     click.echo(_json(run.as_json()) if as_json else _one(run))
 
 

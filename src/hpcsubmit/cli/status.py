@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import click
 
@@ -10,14 +9,16 @@ from hpcsubmit.cli.runs import job_text
 from hpcsubmit.cli.table import align
 from hpcsubmit.history import find_run, history
 from hpcsubmit.host import Host
-from hpcsubmit.record import Run
+from hpcsubmit.job_status import JobStatus
+from hpcsubmit.queue import statuses as ask
+from hpcsubmit.run import Run
 from hpcsubmit.scheduler import scheduler_for
-from hpcsubmit.slurm import JobId, JobStatus
+from hpcsubmit.slurm import JobId
 
 
 def _status(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
-    here = Path.cwd()
+    here = host.folder()
     runs = [find_run(word, host, here) for word in words] if words else history(host, here)
     known = statuses(runs, host)
     rows = [("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY"), *(_row(run, known) for run in runs)]
@@ -33,7 +34,7 @@ def statuses(runs: Iterable[Run], host: Host) -> dict[tuple[str, JobId], JobStat
     return {
         (kind, job): status
         for kind, asked in jobs.items()
-        for job, status in scheduler_for(kind, host).statuses(asked).items()
+        for job, status in ask(scheduler_for(kind, host), asked).items()
     }
 
 

@@ -22,7 +22,7 @@ from hpcsubmit.prepare import Prepared, prepare
 from hpcsubmit.request import Request, parse_sbatch_arg
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.submit import Submission, submit
-from hpcsubmit.values import ExperimentName, Memory, RunId, Walltime, WandbSweepId, positive_int
+from hpcsubmit.values import DRY_RUN, Memory, Walltime, experiment_name, new_run_id, positive_int
 
 
 def _count(option: str) -> Value:
@@ -36,8 +36,10 @@ def _name(option: str) -> Value:
 MEMORY = Value("amount", Memory.parse)
 
 
-def _exp_name(text: str) -> str:
-    return ExperimentName(text=text).text
+def _sweep(text: str) -> object:
+    from hpcsubmit.wandb_sweep import WandbSweepId  # late: for sweeps alone
+
+    return WandbSweepId.parse(text)
 
 
 def _num_sweeps(text: str) -> int | str:
@@ -73,7 +75,7 @@ OPTIONS = [
         help="What starts the processes of a distributed job: lightning, torchrun, or script (= torchrun).",
     ),
     Option(
-        ["-e", "--exp-name"], also=["--exp_name"], type=Value("name", _exp_name), default="",
+        ["-e", "--exp-name"], also=["--exp_name"], type=Value("name", experiment_name), default="",
         help="The experiment's name: part of the names of jobs, logs and folders.",
     ),
     Option(
@@ -108,7 +110,7 @@ OPTIONS = [
     Option(["-s", "--singularity-container"], also=["--container"], hidden=True),
     Option(["--workdir"], also=["--work-dir"], hidden=True),
     Option(
-        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", WandbSweepId.parse),
+        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", _sweep),
         hidden=True,
     ),
     Option(["--num-sweeps"], also=["--num_sweeps"], type=Value("integer", _num_sweeps), hidden=True),
@@ -128,13 +130,13 @@ def _submit(**options: Any) -> int:
     request, flags = _request(options), {n: options[n] for n in ("yes", "dry_run", "parsable", "follow")}
     host = Host(environ=dict(os.environ))
     cache = user_cache(host, keeps=not flags["dry_run"])
-    run_id = RunId.dry_run() if flags["dry_run"] else RunId.new(datetime.now(UTC), os.urandom(4))
+    run_id = DRY_RUN if flags["dry_run"] else new_run_id(datetime.now(UTC), os.urandom(4))
     prepared = prepare(
         request,
         asked=options["cluster"],
-        run_id=str(run_id),
-        command_line=shlex.join(["hpcsubmit", *sys.argv[1:]]),
-        folder=_current_folder(host),
+        run_id=run_id,
+        command_line=_command_line(),
+        folder=host.folder(),
         host=host,
         cache=cache,
     )
@@ -146,9 +148,11 @@ def _submit(**options: Any) -> int:
     if flags["dry_run"]:
         click.echo(script, nl=False)
         return 0
-    if sys.stdin.isatty() and not flags["yes"] and not click.confirm("Submit?", err=True):
+    if not flags["yes"] and sys.stdin and sys.stdin.isatty() and not _agreed():
         raise HpcSubmitError("not submitted, as you answered", "add --yes to submit without the question")
     done = submit(prepared.plan, script, project=prepared.project, scheduler=scheduler, host=host)
+    if done.remarks:
+        click.echo(done.remarks, err=True)
     if flags["follow"]:
         click.echo(done.line, err=True)
         return _follow(done, prepared, scheduler)
@@ -183,14 +187,19 @@ def _request(options: dict[str, Any]) -> Request:
     )
 
 
-def _current_folder(host: Host) -> Path:
-    """The current folder, as the user reached it: $PWD keeps the symlinks that os.getcwd() resolves."""
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        raise HpcSubmitError("the current folder is gone", "cd to your project and try again") from None
-    shown = Path(host.environ.get("PWD", ""))
-    return shown if shown.is_absolute() and shown.is_dir() and shown.samefile(here) else here
+def _command_line() -> str:
+    """What the user typed, as text for records and comments; bytes that are not UTF-8 become escapes."""
+    typed = shlex.join(["hpcsubmit", *sys.argv[1:]])
+    return typed.encode("utf-8", "backslashreplace").decode()
+
+
+def _agreed() -> bool:
+    """Ask on the terminal; only y and yes agree, and the end of the input does not."""
+    click.echo("Submit? [y/N] ", nl=False, err=True)
+    answer = sys.stdin.buffer.readline()
+    if not answer.endswith(b"\n"):
+        click.echo(err=True)
+    return answer.strip().lower() in (b"y", b"yes")
 
 
 def _scheduler(prepared: Prepared, host: Host) -> Scheduler:
