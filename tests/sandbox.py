@@ -82,6 +82,16 @@ class Sandbox:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def refuses(self, *argv: str, code: int = 1, cwd: Path | None = None, **environ: str) -> Said:
+        """See that it ends with two lines and this code, and that nothing was made or submitted."""
+        before = self.tree()
+        said = self.hpcsubmit(*argv, cwd=cwd, environ=self.environ | environ)
+        assert (said.code, said.stdout) == (code, ""), said
+        assert [line.partition(": ")[0] for line in said.stderr.splitlines()] == ["error", "hint"], said
+        assert self.tree() == before
+        assert not (self.root / "sbatch.argv").exists()
+        return said
+
     def tree(self) -> set[str]:
         """Every path below home and scratch: what a command that must change nothing leaves as it was."""
         return {

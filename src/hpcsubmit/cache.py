@@ -2,7 +2,7 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -10,11 +10,11 @@ from pathlib import Path
 class Cache:
     """A folder of this user's; a cache that cannot be used is as good as an empty one, never an error.
 
-    keeps: whether new results may be written; a dry run only reads.
+    Nothing is written before `keep`: a dry run, and a mistake, leave nothing behind.
     """
 
     folder: Path
-    keeps: bool
+    _new: dict[str, bytes] = field(default_factory=dict, init=False)
 
     def is_private(self) -> bool:
         """Whether the folder is there and nobody else can write to it: what lies in it is believed."""
@@ -24,12 +24,6 @@ class Cache:
             return False
         return stat.st_uid == os.getuid() and not stat.st_mode & 0o022
 
-    def make(self) -> None:
-        """Make the folder, where results may be kept."""
-        if self.keeps:
-            with suppress(OSError):
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
     def read(self, name: str) -> bytes:
         """Return a kept result, b"" for none."""
         with suppress(OSError):
@@ -37,12 +31,17 @@ class Cache:
                 return (self.folder / name).read_bytes()
         return b""
 
-    def write(self, name: str, content: bytes) -> None:
-        """Keep a result, whole or not at all."""
-        self.make()
-        if not self.keeps or not self.is_private():
+    def add(self, name: str, content: bytes) -> None:
+        """Remember a result that is worth keeping."""
+        self._new[name] = content
+
+    def keep(self) -> None:
+        """Write what was added, each file whole or not at all."""
+        if not self._new:
             return
-        unfinished = self.folder / f".{name}.{os.getpid()}"
         with suppress(OSError):
-            unfinished.write_bytes(content)
-            unfinished.replace(self.folder / name)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, content in self._new.items() if self.is_private() else ():
+                unfinished = self.folder / f".{name}.{os.getpid()}"
+                unfinished.write_bytes(content)
+                unfinished.replace(self.folder / name)

@@ -10,7 +10,7 @@ from typing import Any
 from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
-from hpcsubmit.project import Project
+from hpcsubmit.project import PROFILE_NAME, Project
 from hpcsubmit.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent / "profiles"
@@ -55,7 +55,7 @@ class Clusters:
 
     def _layers(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         layers = []
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        if re.fullmatch(PROFILE_NAME, name):
             for folder in (SHIPPED, self.user_folder):
                 path = folder / f"{name}.yaml"
                 if path.is_file():

@@ -63,7 +63,7 @@ def _build(path: Path, requirements: Path, host: Host) -> None:
             return  # another submission built it while this one waited
         python = path / "bin" / "python"
         for argv in (
-            (_python(host), "-m", "venv", "--clear", str(path)),
+            (str(_python(host)), "-m", "venv", "--clear", str(path)),
             (str(python), "-m", "pip", "install", "--requirement", str(requirements)),
         ):
             code = host.run_in_view(argv)
@@ -115,15 +115,29 @@ def _is_users_own(link: Path) -> bool:
     return link.exists()
 
 
-def _python(host: Host) -> str:
-    """The interpreter that environments are built with: the first python3 of the PATH."""
+def _python(host: Host) -> Path:
+    """The interpreter that environments are built with: the first python3 of the PATH, links followed.
+
+    A script in its place (pyenv's, say) is asked which interpreter it starts.
+    """
     found = host.which("python3")
     if found is None:
         raise HpcSubmitError("there is no python3 on the PATH", "load the site's python module, then submit")
-    return found
+    if _is_script(Path(found)):
+        said = host.run((found, "-I", "-c", "import sys; print(sys.executable)"), timeout=20)
+        found = said.stdout.strip() or found
+    return Path(found).resolve()
 
 
-def _key(requirements: Path, python: str) -> str:
+def _is_script(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
+
+
+def _key(requirements: Path, python: Path) -> str:
     """Name an environment by what it is made from: the requirements and the interpreter."""
     try:
         content = requirements.read_bytes()
@@ -131,5 +145,4 @@ def _key(requirements: Path, python: str) -> str:
         raise HpcSubmitError(
             f"{requirements} cannot be read: {error.strerror}", "check its permissions"
         ) from error
-    interpreter = str(Path(python).resolve()).encode()
-    return hashlib.sha256(content + b"\0" + interpreter).hexdigest()[:16]
+    return hashlib.sha256(content + b"\0" + str(python).encode()).hexdigest()[:16]

@@ -35,9 +35,9 @@ def state_folder(host: Host) -> Path:
     return _below(host, "XDG_STATE_HOME", ".local/state")
 
 
-def user_cache(host: Host, *, keeps: bool) -> Cache:
+def user_cache(host: Host) -> Cache:
     """Return the user's cache: $XDG_CACHE_HOME/hpcsubmit, by default below ~/.cache."""
-    return Cache(folder=_below(host, "XDG_CACHE_HOME", ".cache"), keeps=keeps)
+    return Cache(folder=_below(host, "XDG_CACHE_HOME", ".cache"))
 
 
 def local_scratch(host: Host) -> Path:

@@ -12,6 +12,8 @@ from hpcsubmit.request import Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory
 
+RECORDS = "hpcsubmit"
+"""The folder in the project's scratch folder that holds the records of its runs."""
 DEFAULT_CPUS = 2
 DEFAULT_MEM_PER_GPU = Memory.parse("10G")
 
@@ -106,7 +108,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     _check_limits(request, cpus, profile)
     tasks = request.gpus if kind is JobKind.LIGHTNING else 1
     cpus_per_task = -(-cpus // tasks)
-    run_dir = context.scratch_dir / "hpcsubmit" / "runs" / context.run_id
+    run_dir = context.scratch_dir / RECORDS / "runs" / context.run_id
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
     job_name = "-".join(filter(None, (kind.job_name, context.project_root.name, request.exp_name)))
@@ -214,6 +216,11 @@ def _memory(request: Request, profile: Profile) -> list[Directive]:
 def _check_limits(request: Request, cpus: int, profile: Profile) -> None:
     """Raise HpcSubmitError for what no node, list or limit of the profile allows."""
     where = f"the profile '{profile.name}'"
+    if request.exp_name == RECORDS:
+        raise HpcSubmitError(
+            f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
+            "choose another --exp-name",
+        )
     if profile.gpus_per_node is not None and request.gpus > profile.gpus_per_node:
         raise HpcSubmitError(
             f"--gpus {request.gpus} is more than the {profile.gpus_per_node} GPUs of a node in {where}",

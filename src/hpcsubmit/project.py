@@ -1,5 +1,6 @@
 """Finds the project, and reads its hpcsubmit.yaml."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ EXPERIMENT_FILE = "experiment_configurations.txt"
 SINGULAR_FILE = "experiment_configuration.txt"
 CONFIGURATION_FILE = "hpcsubmit.yaml"
 HPC_FILES = "hpc_files"
+PROFILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 CONFIGURATION_KEYS = ("cluster", "profiles")
 
 
@@ -43,8 +45,12 @@ def find_project(folder: Path) -> Project:
     folder named hpc_files is never the project. Raises HpcSubmitError where there is none.
     """
     for candidate in (folder, *folder.parents):
-        if candidate.name != HPC_FILES and candidate != Path("/") and _holds_project(candidate):
-            return _read_project(script_path(candidate, "the project folder"))
+        if candidate.name == HPC_FILES or not _holds_project(candidate):
+            continue
+        if candidate == Path("/"):
+            hint = "move the project into a folder of its own: the folder's name is the project's"
+            raise HpcSubmitError("the root folder / cannot be a project", hint)
+        return _read_project(script_path(candidate, "the project folder"))
     raise HpcSubmitError(
         f"no project here: neither {folder} nor a folder above it holds {EXPERIMENT_FILE} or "
         f"{CONFIGURATION_FILE}",
@@ -99,6 +105,10 @@ def _read_configuration(path: Path) -> dict[str, Any]:
         raise HpcSubmitError(
             f"{path}: 'profiles' cannot be {profiles!r}", "write profiles: {NAME: {field: value}}"
         )
+    for name in profiles or {}:
+        if not isinstance(name, str) or not re.fullmatch(PROFILE_NAME, name):
+            hint = "use letters, digits, . _ and -, and quotes around a number"
+            raise HpcSubmitError(f"{path}: {name!r} cannot name a profile", hint)
     return values
 
 

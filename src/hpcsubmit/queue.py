@@ -32,25 +32,17 @@ def statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStat
         return found
     done = _ask(scheduler, "squeue", "--noheader", f"--format={SQUEUE_FORMAT}", f"--jobs={_ids(jobs)}")
     found |= {s.job: s for s in parse_squeue(done.stdout) if not s.state.ended}
-    if done.code == 0 or "Invalid job id" in done.stderr:
-        found |= _shown(scheduler, _missing(jobs, found))
     missing = _missing(jobs, found)
-    if missing and not scheduler.prefix:
+    if len(missing) <= MOST_SHOWN and (done.code == 0 or "Invalid job id" in done.stderr):
+        for job in missing:
+            shown = _ask(scheduler, "scontrol", "--oneliner", "show", "job", str(job))
+            found |= {s.job: s for s in parse_scontrol_jobs(shown.stdout) if s.job == job}
+        missing = _missing(jobs, found)
+    if missing:
         said = (f"--format={SACCT_FORMAT}", f"--jobs={_ids(missing)}")
         done = _ask(scheduler, "sacct", "--allocations", "--parsable2", "--noheader", *said)
         found |= {s.job: s for s in parse_sacct(done.stdout) if s.job in missing}
     return found
-
-
-def _shown(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStatus]:
-    """Ask scontrol, which answers for one job or for all of them: for all on the embedded cluster only."""
-    if scheduler.prefix:
-        asked = [()] if jobs else []
-    else:
-        asked = [(str(job),) for job in jobs] if len(jobs) <= MOST_SHOWN else []
-    done = [_ask(scheduler, "scontrol", "--oneliner", "show", "job", *words) for words in asked]
-    shown = (status for answer in done if answer.code == 0 for status in parse_scontrol_jobs(answer.stdout))
-    return {status.job: status for status in shown if status.job in jobs}
 
 
 def find_by_comment(scheduler: Scheduler, comments: Sequence[str]) -> dict[str, JobId]:

@@ -1,13 +1,16 @@
 """render(plan) -> the batch script. The only module that knows jinja2."""
 
+import pickle
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from hpcsubmit.cache import Cache
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.plan import Plan
 from hpcsubmit.shellwords import Word
 from hpcsubmit.slurm import Directive
@@ -26,15 +29,23 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
     """Return the batch script of a plan.
 
     user_templates: a folder whose templates shadow the shipped ones. cache: keeps the compiled templates.
+    Raises HpcSubmitError for a mistake in the user's templates.
     """
-    return _environment(user_templates, cache).get_template("venv.sbatch.j2").render(plan=plan)
+    own = user_templates if user_templates and user_templates.is_dir() else None
+    try:
+        return _environment(own, cache).get_template("venv.sbatch.j2").render(plan=plan)
+    except (jinja2.TemplateError, TypeError) as error:
+        if own is None:
+            raise
+        where = (
+            f"{error.filename}, line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else own
+        )
+        raise HpcSubmitError(f"{where}: {error}", "mend your template, or move it away") from error
 
 
-def _environment(user_templates: Path | None, cache: Cache | None) -> jinja2.Environment:
-    root = shipped_templates()
-    own = [user_templates] if user_templates and user_templates.is_dir() else []
+def _environment(own: Path | None, cache: Cache | None) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*own, root]),
+        loader=jinja2.FileSystemLoader([*([own] if own else []), shipped_templates()]),
         bytecode_cache=_BytecodeCache(cache) if cache else None,
         autoescape=True,  # so that Markup, which quote() makes, is the only way past it
         finalize=quote,
@@ -56,12 +67,13 @@ class _BytecodeCache(jinja2.BytecodeCache):
 
     def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
         """Fill a bucket; jinja2 itself checks that it fits the template and this Python."""
-        if kept := self._cache.read(bucket.key):
-            bucket.bytecode_from_string(kept)
+        with suppress(EOFError, pickle.UnpicklingError):  # a file that was cut short
+            if kept := self._cache.read(bucket.key):
+                bucket.bytecode_from_string(kept)
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
         """Keep a bucket."""
-        self._cache.write(bucket.key, bucket.bytecode_to_string())
+        self._cache.add(bucket.key, bucket.bytecode_to_string())
 
 
 def quote(value: object) -> Markup:
@@ -87,5 +99,6 @@ def words(values: Iterable[object]) -> Markup:
 
 
 def comment(value: object) -> Markup:
-    """Print text into a comment: as it is, on one line."""
-    return Markup(" ".join(str(value).splitlines()))  # noqa: S704 - bash reads nothing in a comment
+    """Print text into a comment: as it is, on one line, escapes for what is not UTF-8."""
+    text = str(value).encode("utf-8", "backslashreplace").decode()
+    return Markup(" ".join(text.splitlines()))  # noqa: S704 - bash reads nothing in a comment

@@ -90,8 +90,8 @@ def parse_sbatch_arg(text: str) -> Directive:
     name, value = match[1], match[2]
     if re.fullmatch(_SET_BY_HPCSUBMIT, name):
         raise _set_by_hpcsubmit(name, text)
-    if value is not None and any(ord(c) < 32 for c in value):
-        raise UsageError(f"--sbatch-arg {text!r} holds a control character", "write it on one line")
+    if value is not None and any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
+        raise UsageError(f"--sbatch-arg {text!r} holds more than text", "write UTF-8 text on one line")
     return Directive(name=name, value=value)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpcsubmit.plan import RECORDS
 from hpcsubmit.record import EXIT, PLAN, RESULT, STARTED, expand_log
 from hpcsubmit.slurm import JobId
 
@@ -86,7 +87,7 @@ def read_runs(scratch_dirs: Iterable[Path]) -> list[Run]:
 
 def _run_folders(scratch_dir: Path) -> Iterator[Path]:
     try:
-        yield from (scratch_dir / "hpcsubmit" / "runs").iterdir()
+        yield from (scratch_dir / RECORDS / "runs").iterdir()
     except OSError:
         return
 

@@ -53,7 +53,7 @@ def _keep(cache: Cache, name: str, entry: dict[str, Any]) -> None:
     with suppress(TypeError, ValueError):
         text = json.dumps(entry)
         if json.loads(text) == entry:
-            cache.write(name, text.encode())
+            cache.add(name, text.encode())
 
 
 def _unreadable(path: Path, error: OSError) -> HpcSubmitError:

@@ -104,3 +104,12 @@ def test_records_older_than_thirty_days_go_but_never_the_newest(cluster: Cluster
     last = cluster.submit("true")
     assert sorted(path.name for path in (cluster.state / "jobs").iterdir()) == ["4", "5"]
     assert (running, last) == (4, 5)
+
+
+def test_sacct_tells_how_jobs_ended_and_leaves_out_what_never_was(cluster: Cluster) -> None:
+    good, bad = cluster.submit("true"), cluster.submit("exit 3")
+    cluster.end(good)
+    cluster.end(bad)
+    said = cluster.run("sacct", "-X", "-P", "-n", "--format=JobID,State,ExitCode", f"--jobs={good},{bad},99")
+    assert said.stdout == f"{good}|COMPLETED|0:0\n{bad}|FAILED|3:0\n"
+    assert "Invalid field requested" in cluster.run("sacct", "--format=Nope", f"--jobs={good}").stderr

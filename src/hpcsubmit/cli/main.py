@@ -95,7 +95,7 @@ def _of_the_system(error: OSError) -> HpcSubmitError:
 
 def _tell(error: HpcSubmitError) -> int:
     with suppress(OSError):  # stderr itself may be what is broken
-        click.echo(f"error: {error.message}", err=True)
+        click.echo(f"error: {' '.join(error.message.splitlines())}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
     return error.exit_code

@@ -55,7 +55,11 @@ class GreedyCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a greedy option before each of its words, then let click read them."""
         ctx.allow_extra_args = True  # so that it is not click who names the first of them
-        stray = super().parse_args(ctx, spread(args, self.greedy))
+        try:
+            stray = super().parse_args(ctx, spread(args, self.greedy))
+        except click.BadOptionUsage as error:
+            error.ctx = error.ctx or ctx  # which click 8.2 forgets
+            raise
         if stray:
             hint = f"{did_you_mean(stray[0], option_names(self))} a value stands behind its option"
             raise UsageError(f"'{stray[0]}' belongs to no option", hint)

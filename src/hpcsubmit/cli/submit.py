@@ -129,7 +129,7 @@ NOT_YET = {
 def _submit(**options: Any) -> int:
     request, flags = _request(options), {n: options[n] for n in ("yes", "dry_run", "parsable", "follow")}
     host = Host(environ=dict(os.environ))
-    cache = user_cache(host, keeps=not flags["dry_run"])
+    cache = user_cache(host)
     run_id = DRY_RUN if flags["dry_run"] else new_run_id(datetime.now(UTC), os.urandom(4))
     prepared = prepare(
         request,
@@ -151,6 +151,7 @@ def _submit(**options: Any) -> int:
     if not flags["yes"] and sys.stdin and sys.stdin.isatty() and not _agreed():
         raise HpcSubmitError("not submitted, as you answered", "add --yes to submit without the question")
     done = submit(prepared.plan, script, project=prepared.project, scheduler=scheduler, host=host)
+    cache.keep()
     if done.remarks:
         click.echo(done.remarks, err=True)
     if flags["follow"]:
@@ -168,7 +169,7 @@ def _request(options: dict[str, Any]) -> Request:
             "--parsable and --follow exclude each other", "with --follow, stdout is the job's output"
         )
     for name, (option, instead) in NOT_YET.items():
-        if options[name]:
+        if options[name] not in (None, ()):
             raise HpcSubmitError(f"hpcsubmit cannot do {option} yet", instead)
     return Request(
         gpus=options["gpus"],

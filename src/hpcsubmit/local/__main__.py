@@ -26,6 +26,8 @@ def run(argv: Sequence[str], root: str = "") -> int:
 def _run_command(command: str, arguments: Sequence[str], jobs: Jobs) -> int:
     # Imported where needed: every srun and scontrol of a job is a process of its own.
     match command:
+        case "sacct":
+            from hpcsubmit.local.sacct import main
         case "sbatch":
             from hpcsubmit.local.sbatch import main
         case "scancel":
@@ -41,7 +43,7 @@ def _run_command(command: str, arguments: Sequence[str], jobs: Jobs) -> int:
         case _:
             raise HpcSubmitError(
                 f"error: no command {command!r}",
-                "one of sbatch, scancel, scontrol, squeue, srun",
+                "one of sacct, sbatch, scancel, scontrol, squeue, srun",
                 exit_code=2,
             )
     return main(arguments, jobs)

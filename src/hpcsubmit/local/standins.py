@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-COMMANDS = ("sbatch", "scancel", "scontrol", "squeue", "srun")
+COMMANDS = ("sacct", "sbatch", "scancel", "scontrol", "squeue", "srun")
 
 # -I and -S: a job's PYTHONPATH, PYTHONHOME or json.py must not reach the stand-ins, and they start faster.
 # Appended, not prepended: beside the package may lie anything, and the standard library wins over it.

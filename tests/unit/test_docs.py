@@ -1,0 +1,158 @@
+"""The documentation tells the truth: its tables, links, commands, profiles and file names."""
+
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+SUBCOMMANDS = ("submit", "status", "cancel", "runs", "clusters")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language, without the indentation of the list that they stand in."""
+    found = FENCE.findall(page.read_text("utf-8"))
+    return [
+        re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, name, text in found if name == language
+    ]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text("utf-8"))
+
+
+def commands(page: Path) -> list[str]:
+    """The lines behind a `$`, and the commands in the prose that begin with hpcsubmit."""
+    lines = "".join(blocks(page, "console")).splitlines()
+    assert all(line.startswith("$ ") for line in lines), page
+    return [line[2:] for line in lines] + re.findall(r"`(hpcsubmit [^`]+)`", prose(page))
+
+
+def hpcsubmit_arguments(command: str) -> list[str] | None:
+    """What hpcsubmit gets in a line of bash; None where the line does not call it."""
+    inner = re.sub(r"^\w+=\$\((.*)\)$", r"\1", command)
+    words = shlex.split(re.sub(r" > \S+$", "", inner))
+    return words[1:] if words[0] == "hpcsubmit" else None
+
+
+SHOWN = sorted(
+    {
+        (page.name, command)
+        for page in PAGES
+        for command in commands(page)
+        if hpcsubmit_arguments(command) is not None
+    }
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def profile_examples() -> list[tuple[str, str]]:
+    """The YAML blocks of all pages; each begins with a comment that names its file."""
+    found = []
+    for text in (text for page in PAGES for text in blocks(page, "yaml")):
+        first, _, _ = text.partition("\n")
+        found.append((first.removeprefix("# "), text))
+    return found
+
+
+def generate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, str(folder / "docs" / "generate.py"), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+
+def test_the_generated_tables_are_up_to_date() -> None:
+    done = generate(ROOT, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stale_table_is_found_and_written_anew(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    readme = (tmp_path / "README.md").read_text("utf-8")
+    (tmp_path / "README.md").write_text(readme.replace("GPUs per node. |", "Cows per node. |"), "utf-8")
+    done = generate(tmp_path, "--check")
+    assert (done.returncode, done.stderr) == (1, "README.md is not up to date: run python docs/generate.py\n")
+    assert generate(tmp_path).returncode == 0
+    assert (tmp_path / "README.md").read_text("utf-8") == readme
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_checkout_that_is_named_is_there(page: Path) -> None:
+    for name in re.findall(r"`((?:templates|src|tests|examples)/[^`*]+)`", prose(page)):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_page_on_templates_names_every_template() -> None:
+    text = (ROOT / "docs" / "templates.md").read_text("utf-8")
+    for path in (ROOT / "templates").rglob("*.j2"):
+        assert f"`{path.relative_to(ROOT)}`" in text
+
+
+def test_commands_are_found_in_the_pages() -> None:
+    assert len(SHOWN) > 20
+
+
+@pytest.mark.parametrize(("page", "command"), SHOWN)
+def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: Sandbox) -> None:
+    arguments = hpcsubmit_arguments(command) or []
+    name = arguments.pop(0) if arguments and arguments[0] in SUBCOMMANDS else "submit"
+    if "--version" in arguments or "--help" in arguments:
+        assert sandbox.hpcsubmit(*arguments).code == 0
+        return
+    parser = importlib.import_module(f"hpcsubmit.cli.{name}").command
+    options = parser.make_context("hpcsubmit", list(arguments)).params
+    if name == "submit":
+        provide(sandbox, options["configs"])
+        done = sandbox.hpcsubmit(*arguments, "--dry-run")
+        assert (done.code, done.error) == (0, "")
+
+
+def provide(sandbox: Sandbox, configs: Path | None) -> None:
+    """Put what the pages speak of where they say it is: experiment files and the user's profiles."""
+    if configs is not None:
+        sandbox.write("python main.py\n", sandbox.project / configs)
+    for place, text in profile_examples():
+        if place.startswith("~/"):
+            sandbox.write(text, sandbox.root / "home" / place.removeprefix("~/"))
+    cedar = sandbox.root / "home/.config/hpcsubmit/profiles/cedar.yaml"
+    cedar.unlink()  # it replaces the accounts that other commands name
+
+
+@pytest.mark.parametrize(("place", "text"), profile_examples(), ids=lambda value: value.split("\n")[0])
+def test_every_profile_that_is_shown_is_one(place: str, text: str, sandbox: Sandbox) -> None:
+    if place == "hpcsubmit.yaml":
+        file, name = sandbox.project / place, "plai"
+    else:
+        assert place.startswith("~/.config/hpcsubmit/profiles/")
+        file, name = sandbox.root / "home" / place.removeprefix("~/"), Path(place).stem
+    sandbox.write(text, file)
+    done = sandbox.hpcsubmit("clusters", "show", name)
+    assert (done.code, done.stderr) == (0, "")
+    assert str(file) in done.stdout
