@@ -16,11 +16,12 @@ _ASSIGNMENT = r"([A-Za-z_][A-Za-z0-9_]*)\+?="
 _ARRAY_ELEMENT = r"[A-Za-z_][A-Za-z0-9_]*\["
 _PYTHON = r"(?s)(?:.*/)?python(?:3(?:\.[0-9]+)?)?"
 _NEGATIVE_NUMBER = r"-[0-9.]"
-_RESERVED = (
-    r"!|\[\[|\]\]|[{}]|case|coproc|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while"
-)
+_RESERVED = frozenset(
+    (*("!", "[[", "]]", "{", "}", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "if"),
+     *("function", "in", "select", "then", "time", "until", "while"))
+)  # fmt: skip
 # Builtins whose arguments bash reads as assignments; none of them is a program.
-_DECLARATION = r"alias|declare|eval|export|let|local|readonly|typeset"
+_DECLARATIONS = frozenset(("alias", "declare", "eval", "export", "let", "local", "readonly", "typeset"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +147,12 @@ def _check_program(word: Word, source: Path) -> None:
     shown = _shown(word)
     if shown.endswith(".py"):
         problem, hint = f"{shown} is not a program", f"write python before it: python {word.raw}"
-    elif re.fullmatch(_RESERVED, word.raw):
+    elif word.raw in _RESERVED:
         problem, hint = f"{shown} is a word of the shell's grammar, not a program", SCRIPT_HINT
-    elif re.fullmatch(_DECLARATION, word.raw):
+    elif word.raw in _DECLARATIONS:
         problem = f"{shown} is a command of the shell, not a program"
         hint = "write NAME=value before the program to set a variable for it"
-    elif re.match(_ARRAY_ELEMENT, word.raw):
+    elif "[" in word.raw and re.match(_ARRAY_ELEMENT, word.raw):
         problem, hint = f"{shown} begins like an array element, not like a program", SCRIPT_HINT
     elif not shown:
         problem, hint = "the program is an empty word", "write the program first: python main.py"

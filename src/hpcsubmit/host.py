@@ -1,4 +1,4 @@
-"""Where commands and files live: this machine. The only module that starts processes for a submission."""
+"""Where commands and files live: this machine. Whatever a submission starts is started here."""
 
 import os
 import shutil
@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.running import Completed, Running
 
 
 class CommandTimedOut(HpcSubmitError):
     """A command that gave no answer in time: whether it did its work is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    """A command that ended: its exit code (negative: the signal that ended it) and what it wrote."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,40 +42,26 @@ class Host:
     ) -> Completed:
         """Run a command to its end, without a terminal's input, for at most `timeout` seconds.
 
-        It has a session of its own: a Ctrl-C at the terminal ends hpcsubmit, never a half-done sbatch.
+        It has a process group of its own: a Ctrl-C at the terminal ends hpcsubmit, never a half-done sbatch.
         Raises CommandTimedOut, and HpcSubmitError where the program cannot be started.
         """
-        import subprocess  # late: 8 ms that most subcommands do not need
-
         try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-                env=self.environ if environ is None else environ,
-                start_new_session=True,
-                check=False,
-            )
+            running = Running.start(argv, self.environ if environ is None else environ)
         except OSError as error:
             raise self._cannot_start(argv, error) from error
-        except subprocess.TimeoutExpired as error:
+        if not running.wait(timeout):
             raise CommandTimedOut(
                 f"{argv[0]} gave no answer within {timeout:g} s",
                 "the cluster may be busy or down: try again in a minute",
-            ) from error
-        return Completed(
-            code=done.returncode,
-            stdout=done.stdout.decode(errors="replace"),
-            stderr=done.stderr.decode(errors="replace"),
-        )
+            )
+        return running.completed()
 
     def run_in_view(self, argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
         """Run a command whose output goes to this process's stderr; return its exit code.
 
         It shares the terminal, so that Ctrl-C ends it too. Raises HpcSubmitError where it cannot start.
         """
-        import subprocess  # late: as above
+        import subprocess  # late: for builds alone
 
         try:
             done = subprocess.run(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.host import Completed
 from hpcsubmit.job_status import (
     SACCT_FORMAT,
     SQUEUE_FORMAT,
@@ -12,6 +11,7 @@ from hpcsubmit.job_status import (
     parse_scontrol_jobs,
     parse_squeue,
 )
+from hpcsubmit.running import Completed
 from hpcsubmit.scheduler import Scheduler
 from hpcsubmit.slurm import JobId
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.host import CommandTimedOut, Completed, Host
+from hpcsubmit.host import CommandTimedOut, Host
+from hpcsubmit.running import Completed
 from hpcsubmit.slurm import JobId, caller_variables, parse_submission
 
 SUBMIT_TIMEOUT = 60.0
