@@ -77,6 +77,8 @@ on_exit() {
   trap - ERR EXIT
   trap '' TERM # it arrives more than once
   set +e
+  # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
+  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
   [ -z "${keeper_step:-}" ] || end_node_local
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
