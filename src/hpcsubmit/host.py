@@ -83,10 +83,13 @@ class Host:
         )
 
 
-def make_folder(path: Path, *, mode: int = 0o777) -> None:
-    """Make a folder and those above it where they are not there yet; raises HpcSubmitError."""
+def make_folder(path: Path, *, mode: int = 0o777, new: bool = False) -> None:
+    """Make a folder and those above it where they are not there yet; raises HpcSubmitError.
+
+    new: whether a folder that is there already is an error.
+    """
     try:
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        path.mkdir(mode=mode, parents=True, exist_ok=not new)
     except OSError as error:
         raise cannot_write(path, error) from error
 

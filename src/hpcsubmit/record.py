@@ -5,6 +5,7 @@ It holds plan.json and script.sh, written before sbatch; result.json, written af
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
     Raises HpcSubmitError; a folder that could not be written whole is removed again.
     """
     make_folder(plan.run_dir.parent)
-    make_folder(plan.run_dir, mode=0o700)
+    make_folder(plan.run_dir, mode=0o700, new=True)
     intention = {
         "run_id": plan.run_id,
         "created": created,
@@ -49,9 +50,10 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         write_atomically(plan.run_dir / SCRIPT, script, mode=0o700)
         write_atomically(plan.run_dir / PLAN, _json(intention))
     except HpcSubmitError:
-        for name in (SCRIPT, PLAN):
-            (plan.run_dir / name).unlink(missing_ok=True)
-        plan.run_dir.rmdir()
+        with suppress(OSError):  # what went wrong first is what to tell
+            for name in (SCRIPT, PLAN):
+                (plan.run_dir / name).unlink(missing_ok=True)
+            plan.run_dir.rmdir()
         raise
     return plan.run_dir / SCRIPT
 

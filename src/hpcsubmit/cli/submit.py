@@ -222,13 +222,15 @@ def _render(prepared: Prepared, host: Host, cache: Cache) -> str:
 def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:
     from hpcsubmit.follow import follow  # late: for --follow alone
 
+    # None where the caller closed it.
+    output = sys.stdout.buffer if sys.stdout else Path(os.devnull).open("wb")  # noqa: SIM115 - until the end
     try:
         followed = follow(
             done.job,
             log=done.log,
             run_dir=prepared.plan.run_dir,
             scheduler=scheduler,
-            output=sys.stdout.buffer,
+            output=output,
         )
     except KeyboardInterrupt:
         click.echo(f"\njob {done.job} goes on; hpcsubmit cancel {done.job} ends it", err=True)

@@ -1,0 +1,117 @@
+"""Asking the scheduler: squeue, then scontrol, then sacct, each for what the one before did not tell."""
+
+from pathlib import Path
+
+import pytest
+
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.host import Host
+from hpcsubmit.job_status import JobState
+from hpcsubmit.queue import MOST_SHOWN, cancel, find_by_comment, statuses
+from hpcsubmit.scheduler import Scheduler
+from hpcsubmit.slurm import JobId
+
+
+class Slurm:
+    """Programs on a PATH of their own that answer as Slurm's commands do, and note what they were asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked = folder / "asked"
+        for name in ("squeue", "scontrol", "sacct", "scancel"):
+            self.answers(name, "exit 1")
+        environ = {"PATH": f"{folder}:/usr/bin:/bin"}
+        self.scheduler = Scheduler(host=Host(environ=environ), environ=environ)
+
+    def answers(self, name: str, script: str) -> None:
+        path = self.folder / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.asked}\n{script}\n')
+        path.chmod(0o755)
+
+    def commands(self) -> list[str]:
+        return (
+            [line.split()[0] for line in self.asked.read_text().splitlines()] if self.asked.exists() else []
+        )
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Slurm:
+    return Slurm(tmp_path)
+
+
+JOB = JobId(number=9)
+
+
+def test_no_jobs_are_no_question(slurm: Slurm) -> None:
+    assert statuses(slurm.scheduler, []) == {}
+    assert slurm.commands() == []
+
+
+def test_a_running_job_is_known_by_squeue_alone(slurm: Slurm) -> None:
+    slurm.answers("squeue", "echo '9|RUNNING|None|n1|c'")
+    assert statuses(slurm.scheduler, [JOB])[JOB].state is JobState.RUNNING
+    assert slurm.commands() == ["squeue"]
+
+
+@pytest.mark.parametrize(
+    "squeue", [":", "echo '9|COMPLETED|None|n1|c'", "echo 'Invalid job id specified' >&2; exit 1"]
+)
+def test_of_an_ended_job_scontrol_tells_the_code(slurm: Slurm, squeue: str) -> None:
+    slurm.answers("squeue", squeue)
+    slurm.answers("scontrol", "echo 'JobId=9 JobState=FAILED ExitCode=7:0'")
+    status = statuses(slurm.scheduler, [JOB])[JOB]
+    assert (status.state, status.exit_code) == (JobState.FAILED, 7)
+    assert slurm.commands() == ["squeue", "scontrol"]
+
+
+def test_what_scontrol_forgot_is_in_sacct(slurm: Slurm) -> None:
+    slurm.answers("squeue", ":")
+    slurm.answers("sacct", "echo '9|TIMEOUT|0:0'")
+    assert statuses(slurm.scheduler, [JOB])[JOB].state is JobState.TIMEOUT
+    assert slurm.commands() == ["squeue", "scontrol", "sacct"]
+
+
+def test_a_controller_that_is_down_is_no_answer_but_sacct_may_have_one(slurm: Slurm) -> None:
+    slurm.answers("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    slurm.answers("sacct", "echo '9|RUNNING|0:0'")
+    assert statuses(slurm.scheduler, [JOB])[JOB].state is JobState.RUNNING
+    assert slurm.commands() == ["squeue", "sacct"]
+
+
+def test_a_job_that_nobody_knows_is_left_out(slurm: Slurm) -> None:
+    assert statuses(slurm.scheduler, [JOB]) == {}
+
+
+def test_missing_commands_are_no_error(tmp_path: Path) -> None:
+    environ = {"PATH": str(tmp_path)}
+    scheduler = Scheduler(host=Host(environ=environ), environ=environ)
+    assert statuses(scheduler, [JOB]) == {}
+    assert find_by_comment(scheduler, ["r1"]) == {}
+    with pytest.raises(HpcSubmitError) as raised:
+        cancel(scheduler, JOB)
+    assert raised.value.message.startswith("scancel could not be started")
+
+
+def test_many_ended_jobs_are_asked_of_sacct_in_one_question(slurm: Slurm) -> None:
+    slurm.answers("squeue", ":")
+    slurm.answers("sacct", 'for n in $(seq 1 20); do echo "$n|COMPLETED|0:0"; done')
+    jobs = [JobId(number=n) for n in range(1, MOST_SHOWN + 2)]
+    assert set(statuses(slurm.scheduler, jobs)) == set(jobs)
+    assert slurm.commands() == ["squeue", "sacct"]
+
+
+def test_a_job_is_found_by_its_comment(slurm: Slurm) -> None:
+    slurm.answers(
+        "squeue", "printf '9|RUNNING|None|n|r1\\n10|PENDING|None||r2\\n11|RUNNING|None|n|(null)\\n'"
+    )
+    assert find_by_comment(slurm.scheduler, ["r2", "r3"]) == {"r2": JobId(number=10)}
+
+
+def test_a_refused_cancel_shows_slurms_words(slurm: Slurm) -> None:
+    slurm.answers("scancel", "echo 'scancel: error: Kill job error on job id 9: Access denied' >&2; exit 1")
+    with pytest.raises(HpcSubmitError) as raised:
+        cancel(slurm.scheduler, JOB)
+    assert raised.value.message.startswith("job 9 could not be cancelled: scancel: error: Kill job error")
+    assert raised.value.hint == "see hpcsubmit status 9"
+    slurm.answers("scancel", ":")
+    cancel(slurm.scheduler, JOB)
