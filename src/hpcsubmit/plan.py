@@ -124,22 +124,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         run_id=context.run_id,
         version=context.version,
         command_line=context.command_line,
-        directives=(
-            Directive(name="job-name", value=job_name),
-            Directive(name="comment", value=context.run_id),
-            *_where(request, profile),
-            Directive(name="time", value=str(request.time)),
-            Directive(name="nodes", value=str(request.num_nodes)),
-            Directive(name="ntasks-per-node", value=str(tasks)),
-            Directive(name="cpus-per-task", value=str(cpus_per_task)),
-            _gpus(request, profile),
-            *_memory(request, profile),
-            Directive(name="chdir", value=str(context.project_root)),
-            Directive(name="output", value=log),
-            Directive(name="open-mode", value="append"),
-            *profile.sbatch_args,
-            *request.sbatch_args,
-        ),
+        directives=_directives(request, profile, context, job_name, log, tasks, cpus_per_task),
         nodes=request.num_nodes,
         gpus_per_node=request.gpus,
         tasks_per_node=tasks,
@@ -165,6 +150,34 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         visible_gpus=context.visible_gpus,
         notes=tuple(_notes(kind, request, profile, context, cpus, tasks)),
         warnings=tuple(_warnings(profile, context)),
+    )
+
+
+def _directives(
+    request: Request,
+    profile: Profile,
+    context: Context,
+    job_name: str,
+    log: str,
+    tasks: int,
+    cpus_per_task: int,
+) -> tuple[Directive, ...]:
+    """Every option of sbatch, in the order of the script."""
+    return (
+        Directive(name="job-name", value=job_name),
+        Directive(name="comment", value=context.run_id),
+        *_where(request, profile),
+        Directive(name="time", value=str(request.time)),
+        Directive(name="nodes", value=str(request.num_nodes)),
+        Directive(name="ntasks-per-node", value=str(tasks)),
+        Directive(name="cpus-per-task", value=str(cpus_per_task)),
+        _gpus(request, profile),
+        *_memory(request, profile),
+        Directive(name="chdir", value=str(context.project_root)),
+        Directive(name="output", value=log),
+        Directive(name="open-mode", value="append"),
+        *profile.sbatch_args,
+        *request.sbatch_args,
     )
 
 

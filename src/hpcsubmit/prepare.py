@@ -65,6 +65,11 @@ def prepare(
             f"{command.source} starts a wandb agent, and hpcsubmit cannot submit sweeps yet",
             "write the command that trains once, without wandb agent",
         )
+    if "WANDB_API_KEY" in command.assigned_names:
+        raise HpcSubmitError(
+            f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
+            "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
+        )
     virtualenv = find_virtualenv(project, host)
     context = Context(
         project_root=project.root,

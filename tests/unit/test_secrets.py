@@ -39,11 +39,12 @@ def test_a_key_in_the_credentials_file_is_read_by_the_job_itself(sandbox: Sandbo
     assert KEY not in (sandbox.root / "sbatch.env").read_text()
 
 
-def test_a_key_on_the_command_line_of_the_experiment_is_the_users_own_affair(sandbox: Sandbox) -> None:
-    sandbox.write("WANDB_MODE=offline python main.py\n")
-    said = sandbox.hpcsubmit()
-    assert said.code == 0
-    assert "WANDB_MODE=offline" in (sandbox.root / "submitted.sh").read_text()
+def test_a_key_in_the_experiment_file_is_refused_without_showing_it(sandbox: Sandbox) -> None:
+    sandbox.write(f"WANDB_API_KEY={KEY} python main.py\n")
+    said = sandbox.refuses()
+    assert "sets WANDB_API_KEY" in said.error
+    assert "~/wandb_credentials.txt" in said.hint
+    see_no_key(sandbox, said, except_in=sandbox.experiment)
 
 
 @pytest.mark.parametrize("where", ["command", "requirements", "environment"])
