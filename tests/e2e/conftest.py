@@ -23,6 +23,7 @@ def _desk(name: str) -> Desk:
     desk = Desk(cluster, install_tool(CHECKOUT))
     for folder in (desk.project, desk.scratch()):
         shutil.rmtree(folder, ignore_errors=True)
+    desk.empty_node_disks()
     desk.project.mkdir()
     (desk.project / "virtual_env").symlink_to(job_python().parents[1])
     shutil.copytree(CHECKOUT / "examples", desk.project / "examples")

@@ -52,13 +52,15 @@ class Desk:
         (path,) = self.scratch("hpc_outputs").glob(f"*_{job}.out")
         return path.read_text("utf-8", errors="replace")
 
+    def empty_node_disks(self) -> None:
+        """Remove what earlier tests left on the nodes' own disks."""
+        for path in [path for node in self.cluster.nodes for path in self._on_disks(node)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def node_local_folders(self) -> dict[str, list[str]]:
-        """What lies on every node's own disks."""
-        return {
-            node: sorted(
-                p.name
-                for disk in ("/scratch-ssd", "/localscratch")
-                for p in self.cluster.node_disk(node, disk).iterdir()
-            )
-            for node in self.cluster.nodes
-        }
+        """The names of what lies on every node's own disks."""
+        return {node: sorted(path.name for path in self._on_disks(node)) for node in self.cluster.nodes}
+
+    def _on_disks(self, node: str) -> Iterator[Path]:
+        for disk in ("/scratch-ssd", "/localscratch"):
+            yield from self.cluster.node_disk(node, disk).iterdir()
