@@ -67,7 +67,9 @@ def tests(session: nox.Session) -> None:
     """Everything that needs no Slurm: unit, property and golden tests."""
     install_group(session, "test")
     session.install("--editable", ".")
-    session.run("pytest", *(session.posargs or ["tests/unit", "tests/property", "tests/golden"]))
+    session.run(
+        "pytest", *(session.posargs or ["tests/unit", "tests/property", "tests/golden", "tests/local"])
+    )
 
 
 @nox.session

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
@@ -19,8 +19,7 @@ GENERIC = "generic"
 NO_SBATCH = "there is no sbatch on the PATH"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+class Cluster(NamedTuple):
     """A profile, and the file that each of its values came from (`default` where none gave it)."""
 
     profile: Profile
@@ -74,8 +73,7 @@ class Clusters:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a cluster is detected by.
 
     cluster_name: asks Slurm for its ClusterName, "" where it does not say; called only if nothing else told.
@@ -87,8 +85,7 @@ class Surroundings:
     cluster_name: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """The name of the chosen profile and why it was chosen."""
 
     name: str
@@ -116,12 +113,12 @@ def _detect(clusters: Clusters, around: Surroundings) -> Choice:
         for pattern in profile.detect_hosts:
             if fnmatchcase(around.host_name, pattern):
                 return Choice(name=profile.name, reason=f"the host name {around.host_name}")
-    if not around.has_sbatch:
-        return Choice(name=LOCAL, reason=NO_SBATCH)
     slurm_says = around.cluster_name()
     for profile in profiles:
         if slurm_says and profile.detect_cluster_name == slurm_says:
             return Choice(name=profile.name, reason=f"Slurm's ClusterName {slurm_says}")
+    if not around.has_sbatch:
+        return Choice(name=LOCAL, reason=NO_SBATCH)
     return Choice(name=GENERIC, reason="a Slurm cluster without a profile")
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
@@ -27,9 +29,9 @@ def find_virtualenv(project: Project, host: Host) -> Virtualenv:
     link = project.root / LINK
     requirements = project.root / REQUIREMENTS
     if _is_users_own(link):
-        if not (link / "bin" / "activate").is_file():
+        if not (link / "bin" / "python").is_file():
             raise HpcSubmitError(
-                f"{link} has no bin/activate: it is not a whole virtual environment",
+                f"{link} has no bin/python: it is not a whole virtual environment",
                 f"remove it, and hpcsubmit builds one from {REQUIREMENTS}",
             )
         return Virtualenv(path=link, note=f"the environment {link} is your own and used as it is")
@@ -51,14 +53,14 @@ def build_virtualenv(virtualenv: Virtualenv, project: Project, host: Host) -> No
     cannot be moved. Raises HpcSubmitError where venv or pip fail.
     """
     if virtualenv.requirements is not None:
-        _build(virtualenv.path, virtualenv.requirements, host)
+        _build(virtualenv.path, virtualenv.requirements, project.root, host)
     if virtualenv.path.parent == project.root / BUILT:
         _link(project.root / LINK, virtualenv.path)
 
 
-def _build(path: Path, requirements: Path, host: Host) -> None:
+def _build(path: Path, requirements: Path, folder: Path, host: Host) -> None:
     make_folder(path.parent)
-    with _only_builder(path):
+    with _only_builder(path) as lock:
         if (path / STAMP).is_file():
             return  # another submission built it while this one waited
         python = path / "bin" / "python"
@@ -66,7 +68,7 @@ def _build(path: Path, requirements: Path, host: Host) -> None:
             (str(_python(host)), "-m", "venv", "--clear", str(path)),
             (str(python), "-m", "pip", "install", "--requirement", str(requirements)),
         ):
-            code = host.run_in_view(argv)
+            code = host.run_in_view(argv, folder=folder, holding=[lock])
             if code != 0:
                 raise HpcSubmitError(
                     f"the environment could not be built: {' '.join(argv[1:4])} ended with exit code {code}",
@@ -75,23 +77,26 @@ def _build(path: Path, requirements: Path, host: Host) -> None:
         write_atomically(path / STAMP, "", mode=0o644)
 
 
-class _only_builder:  # noqa: N801 - reads as what it is in a with statement
-    """A lock that one build of an environment holds on this machine; the others wait for it."""
+@contextmanager
+def _only_builder(path: Path) -> Iterator[int]:
+    """Hold the lock that one build of an environment has on this machine; the others wait for it.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
+    It is given to venv and pip too: a build whose hpcsubmit was killed keeps it until pip has ended. A file
+    system without locks builds without one.
+    """
+    import fcntl  # late: for builds alone
 
-    def __enter__(self) -> None:
-        import fcntl  # late: for builds alone
-
-        try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise cannot_write(lock, error) from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _link(link: Path, target: Path) -> None:

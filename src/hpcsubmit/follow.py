@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.job_status import JobState, JobStatus
-from hpcsubmit.queue import statuses
+from hpcsubmit.queue import is_forgotten, statuses
 from hpcsubmit.record import EXIT
 from hpcsubmit.scheduler import Scheduler
 from hpcsubmit.slurm import JobId
@@ -20,7 +20,7 @@ FIRST_ASK, LONGEST_ASK = 1.0, 15.0
 SETTLE = 1.0
 """Seconds in which a log on a network file system may still grow after its job has ended."""
 GIVE_UP = 30.0
-"""Seconds after which a job that the script says has ended, and no command knows, is taken to have ended."""
+"""Seconds after which a job that no command knows has ended, if its script or squeue says so too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,15 @@ class Followed:
     code: int
 
 
-def follow(job: JobId, *, log: Path, run_dir: Path, scheduler: Scheduler, output: BinaryIO) -> Followed:
+def follow(
+    job: JobId, *, log: Path, run_dir: Path, scheduler: Scheduler, output: BinaryIO, give_up: float = GIVE_UP
+) -> Followed:
     """Copy the job's log to `output` while it grows; return when the job has ended.
 
     Raises HpcSubmitError where neither the scheduler nor the run folder knows how the job ended.
     """
     tail = _Tail(log, output)
-    asked, interval, exit_seen = 0.0, FIRST_ASK, 0.0
+    asked, interval, exit_seen, unknown_since = 0.0, FIRST_ASK, 0.0, 0.0
     while True:
         tail.copy()
         now = time.monotonic()
@@ -54,7 +56,9 @@ def follow(job: JobId, *, log: Path, run_dir: Path, scheduler: Scheduler, output
             if status and status.state.ended:
                 tail.drain()
                 return Followed(status=status, code=exit_code_of(status))
-            if status is None and exit_seen and now - exit_seen > GIVE_UP:
+            unknown_since = (unknown_since or now) if status is None else 0.0
+            waited = unknown_since and now - unknown_since > give_up
+            if waited and (exit_seen or is_forgotten(scheduler, job)):
                 tail.drain()
                 return _from_exit_file(job, run_dir)
         time.sleep(LOOK)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.folders import local_scratch
 from hpcsubmit.host import Host
+from hpcsubmit.prepare import scheduler_here
 from hpcsubmit.project import find_project
 from hpcsubmit.queue import find_by_comment
 from hpcsubmit.run import Run, read_runs
@@ -43,6 +45,37 @@ def find_run(text: str, host: Host, folder: Path) -> Run:
         if found:
             return found[-1]
     raise HpcSubmitError(f"there is no run {text}", "hpcsubmit runs lists the runs there are")
+
+
+class Target(NamedTuple):
+    """A job that a command names, on the queue that it is in. run: its record, None without one."""
+
+    scheduler: str
+    job: JobId | None
+    run: Run | None
+
+
+def find_target(text: str, host: Host, folder: Path) -> Target:
+    """Find a job by its run or by its id; an id without a record is taken to be on the cluster here.
+
+    Raises UsageError for a text that is neither, HpcSubmitError where there is no such run.
+    """
+    try:
+        run = find_run(text, host, folder)
+    except UsageError:
+        raise
+    except HpcSubmitError:
+        if is_run_id(text):
+            raise
+        return Target(scheduler=scheduler_here(host, folder), job=JobId.parse(text), run=None)
+    return Target(scheduler=run.scheduler, job=run.job, run=run)
+
+
+def where_nothing_was_looked_for(host: Host) -> str:
+    """Return what to tell of places that may hold runs and are not known, "" for nothing."""
+    if host.environ.get("SCRATCH"):
+        return ""
+    return "note: SCRATCH is not set: these are the runs of the embedded cluster alone"
 
 
 def _scratch_dirs(host: Host, name: str) -> Iterable[Path]:

@@ -56,10 +56,11 @@ class Host:
             )
         return running.completed()
 
-    def run_in_view(self, argv: Sequence[str], *, environ: Mapping[str, str] | None = None) -> int:
-        """Run a command whose output goes to this process's stderr; return its exit code.
+    def run_in_view(self, argv: Sequence[str], *, folder: Path, holding: Sequence[int] = ()) -> int:
+        """Run a command in a folder, its output on this process's stderr; return its exit code.
 
-        It shares the terminal, so that Ctrl-C ends it too. Raises HpcSubmitError where it cannot start.
+        It shares the terminal, so that Ctrl-C ends it too. holding: open files (locks) that it keeps open for
+        as long as it lives. Raises HpcSubmitError where it cannot start.
         """
         import subprocess  # late: for builds alone
 
@@ -68,7 +69,9 @@ class Host:
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=2,
-                env=self.environ if environ is None else environ,
+                env=self.environ,
+                cwd=folder,
+                pass_fds=holding,
                 check=False,
             )
         except OSError as error:

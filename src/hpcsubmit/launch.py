@@ -1,8 +1,7 @@
 """How a job's program is started: the kind of job, and what each kind makes of the user's command."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
@@ -52,8 +51,7 @@ def kind_of(request: Request) -> JobKind:
             assert_never(request.launcher)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(NamedTuple):
     """What each task of the job runs.
 
     assignments, names: the `NAME=value` words of the command as bash source, and their names.
@@ -64,9 +62,9 @@ class Program:
 
     assignments: tuple[Word, ...]
     names: tuple[str, ...]
+    arguments: tuple[Word, ...]
     launcher: tuple[Word, ...] = ()
     no_python: bool = False
-    arguments: tuple[Word, ...]
 
 
 def program_for(kind: JobKind, command: Command, request: Request, profile: Profile) -> Program:

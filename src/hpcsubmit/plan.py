@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.experiment import Command
@@ -18,8 +19,7 @@ DEFAULT_CPUS = 2
 DEFAULT_MEM_PER_GPU = Memory.parse("10G")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Virtualenv:
+class Virtualenv(NamedTuple):
     """The Python environment of a job.
 
     path: the folder that the script activates, its final path.
@@ -105,9 +105,9 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     """Decide everything about a submission; raises HpcSubmitError for what this cluster cannot do."""
     kind = kind_of(request)
     cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
-    _check_limits(request, cpus, profile)
     tasks = request.gpus if kind is JobKind.LIGHTNING else 1
     cpus_per_task = -(-cpus // tasks)
+    _check_limits(request, tasks * cpus_per_task, profile)
     run_dir = context.scratch_dir / RECORDS / "runs" / context.run_id
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"

@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit import __version__
 from hpcsubmit.cache import Cache
@@ -27,8 +27,7 @@ CLUSTER_NAME_TIMEOUT = 2.0
 """Seconds that `scontrol show config` may take to tell the cluster's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A plan with what it was made from.
 
     dropped: the names of the caller's variables that sbatch does not get.
@@ -65,7 +64,7 @@ def prepare(
             f"{command.source} starts a wandb agent, and hpcsubmit cannot submit sweeps yet",
             "write the command that trains once, without wandb agent",
         )
-    if "WANDB_API_KEY" in command.assigned_names:
+    if "WANDB_API_KEY=" in command.text:
         raise HpcSubmitError(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
             "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
@@ -90,6 +89,16 @@ def prepare(
         cluster=cluster,
         dropped=caller_variables(host.environ),
     )
+
+
+def scheduler_here(host: Host, folder: Path) -> str:
+    """Return the `scheduler` of the cluster that a submission without --cluster would choose here."""
+    try:
+        project = find_project(folder)
+    except HpcSubmitError:
+        project = None
+    clusters = Clusters(user_folder=user_profiles(host), project=project)
+    return clusters.get(choose(clusters, surroundings(host), None).name).profile.scheduler
 
 
 def scratch(profile: Profile, host: Host) -> Path:

@@ -202,6 +202,8 @@ def parse_fields(values: object, origin: str) -> dict[str, Any]:
 def _parse_field(name: str, value: object, origin: str) -> Any:
     if name not in FIELDS:
         raise HpcSubmitError(f"{origin}: a profile has no field '{name}'", did_you_mean(name, FIELDS))
+    if value is None:  # takes back what an earlier file says
+        return default_of(name)
     try:
         return FIELDS[name].metadata["parse"](value)
     except _Wrong as wrong:

@@ -44,6 +44,8 @@ def find_project(folder: Path) -> Project:
     It is the first folder that itself, or whose hpc_files/, holds the experiment file or hpcsubmit.yaml; a
     folder named hpc_files is never the project. Raises HpcSubmitError where there is none.
     """
+    if folder.resolve().name == HPC_FILES:  # reached through a link, perhaps
+        folder = folder.resolve()
     for candidate in (folder, *folder.parents):
         if candidate.name == HPC_FILES or not _holds_project(candidate):
             continue
@@ -67,7 +69,8 @@ def _holds_project(folder: Path) -> bool:
 
 
 def _where_to_put_the_file(folder: Path) -> str:
-    for place in (folder, folder / HPC_FILES):
+    above = (folder, *folder.parents)
+    for place in (*above, *(each / HPC_FILES for each in above)):
         if (place / SINGULAR_FILE).is_file():
             return f"rename {place / SINGULAR_FILE} to {EXPERIMENT_FILE} (plural)"
     return f"write your command, such as python main.py, into {EXPERIMENT_FILE} in your project's folder"

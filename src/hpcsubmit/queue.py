@@ -45,6 +45,12 @@ def statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStat
     return found
 
 
+def is_forgotten(scheduler: Scheduler, job: JobId) -> bool:
+    """Whether squeue answers, and answers that it does not know the job."""
+    done = _ask(scheduler, "squeue", "--noheader", f"--format={SQUEUE_FORMAT}", f"--jobs={job}")
+    return not parse_squeue(done.stdout) and (done.code == 0 or "Invalid job id" in done.stderr)
+
+
 def find_by_comment(scheduler: Scheduler, comments: Sequence[str]) -> dict[str, JobId]:
     """Find jobs of this user that Slurm still knows by their comments."""
     done = _ask(scheduler, "squeue", "--noheader", "--me", "--states=all", f"--format={SQUEUE_FORMAT}")

@@ -63,9 +63,15 @@ OWN_OPTIONS = {
 """sbatch's options that hpcsubmit sets itself, with the option of hpcsubmit's that governs each."""
 
 _SET_BY_HPCSUBMIT = (
-    r"nodes|ntasks.*|cpus-per-task|gpus.*|gres|mem.*|time|output|error|array|job-name|account|partition"
-    r"|comment|export|wrap|chdir|dependency|signal"
+    r"nodes|n?tasks.*|cpus-per-task|gpus.*|gres|mem.*|time|output|error|array|job-name|account|partition"
+    r"|comment|export|wrap|chdir|workdir|dependency|signal|open-mode"
+    r"|parsable|quiet|wait|test-only"  # which change what sbatch answers
 )
+_ABBREVIATED = (
+    "nodes", "ntasks", "cpus-per-task", "gpus", "gres", "time", "output", "error", "array", "job-name",
+    "account", "partition", "comment", "export", "wrap", "chdir", "dependency", "signal", "open-mode",
+)  # fmt: skip
+"""sbatch takes abbreviations: `--tim=9` is `--time`. None of its options is the beginning of one of these."""
 _SHORT = {
     "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "t": "time", "A": "account", "p": "partition",
     "G": "gpus", "J": "job-name", "o": "output", "e": "error", "a": "array", "D": "chdir", "d": "dependency",
@@ -90,6 +96,8 @@ def parse_sbatch_arg(text: str) -> Directive:
     name, value = match[1], match[2]
     if re.fullmatch(_SET_BY_HPCSUBMIT, name):
         raise _set_by_hpcsubmit(name, text)
+    if meant := next((whole for whole in _ABBREVIATED if whole.startswith(name)), None):
+        raise _set_by_hpcsubmit(meant, text)
     if value is not None and any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
         raise UsageError(f"--sbatch-arg {text!r} holds more than text", "write UTF-8 text on one line")
     return Directive(name=name, value=value)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import CommandTimedOut, Host
@@ -18,8 +19,7 @@ class Unanswered(HpcSubmitError):
     """sbatch named no job and did not refuse either: whether there is a job is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A job that sbatch took: its id, the line that says so, and what else sbatch said."""
 
     job: JobId

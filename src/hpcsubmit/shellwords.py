@@ -29,6 +29,7 @@ _SHELL_SYNTAX = {
 _EXPANDED = frozenset("*?[{~")
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 _ANSI_C_QUOTED = r"(?s)'(?:[^\\']|\\.)*'"
+_COMMENT_LINE = r"[ \t]*#[^\n]*\n"
 _BLANKS_AFTER_BACKSLASH = r"\\[ \t]+\n"
 _ARITHMETIC = r"[A-Za-z0-9_ \t+*/%<>=!&|^~?:,()-]"
 # Not `${ command; }` (bash 5.3), an array, a positional parameter or `${x@P}`, which may all mean more.
@@ -85,7 +86,7 @@ class _Reader:
             raise self._error(found.start(), f"a control character ({found[0]!r})", hint)
         words: list[Word] = []
         ended = False
-        while char := self._peek():
+        while char := self._peek_past_comments():
             if char == "#":
                 self._at = self._text.index("\n", self._at)
             elif char in " \t\n":
@@ -215,6 +216,17 @@ class _Reader:
         if not re.fullmatch(_PARAMETER, inside):
             raise self._refused(opened, f"${inside!s:.40}, which is no plain variable")
 
+    def _peek_past_comments(self) -> str:
+        """As _peek, between words: a comment line behind a backslash is dropped, and the command goes on.
+
+        bash would end the command there; people comment out single options of a long command.
+        """
+        while self._text.startswith("\\\n", self._at):
+            self._at += 2
+            while found := re.compile(_COMMENT_LINE).match(self._text, self._at):
+                self._at = found.end()
+        return self._peek()
+
     def _peek(self) -> str:
         """Look at the next character behind continued lines, "" at the end."""
         while self._text.startswith("\\\n", self._at):
@@ -243,7 +255,7 @@ class _Reader:
 
     def _second_command(self, last: Word) -> HpcSubmitError:
         hint = (
-            f"end the line of {last.raw!r:.40} with a backslash to continue it (no comment line may follow), "
+            f"end the line of {last.raw!r:.40} with a backslash to continue it, "
             "or put the commands in a script, say run.sh, and write: bash run.sh"
         )
         return self._error(self._at, "a second command, but the file holds one", hint)

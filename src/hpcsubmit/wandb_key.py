@@ -1,4 +1,4 @@
-"""Where the wandb key of a job comes from. The key itself is never read here."""
+"""Where the wandb key of a job comes from. The key itself goes nowhere from here."""
 
 import re
 from pathlib import Path
@@ -19,9 +19,17 @@ def key_file(host: Host) -> Path | None:
     A key in WANDB_API_KEY wins and reaches the job with the environment; the wandb client reads ~/.netrc.
     """
     path = home(host) / CREDENTIALS
-    if host.environ.get("WANDB_API_KEY") or not path.is_file():
+    if host.environ.get("WANDB_API_KEY") or not _holds_text(path):
         return None
     return script_path(path, "the wandb key")
+
+
+def _holds_text(path: Path) -> bool:
+    """Whether a file is there and not blank; one that may not be read counts, and the job will say so."""
+    try:
+        return path.is_file() and bool(path.read_bytes().strip())
+    except OSError:
+        return True
 
 
 def has_key(host: Host) -> bool:

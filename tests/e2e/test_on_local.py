@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+import venv
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,14 @@ def test_without_sbatch_the_job_runs_here_and_a_note_says_so(laptop: Sandbox) ->
     assert "the job runs on the CPU" in said.stderr
     assert re.fullmatch(r"rank 0 local1 \S+ gpus '' 127\.0\.0\.1\n", said.stdout)
     assert (laptop.root / "state/hpcsubmit/scratch/gan/hpc_outputs").is_dir()
+
+
+def test_a_project_whose_path_bash_could_misread_runs_in_its_own_environment(laptop: Sandbox) -> None:
+    project = laptop.root / "home" / 'a "b" $HOME `id` Zoë\'s 50%'
+    venv.create(project / "virtual_env", with_pip=False, symlinks=True)
+    laptop.write("python -c 'import sys; print(sys.prefix)'\n", project / laptop.experiment.name)
+    said = laptop.hpcsubmit("--follow", cwd=project)
+    assert (said.code, said.stdout) == (0, f"{project}/virtual_env\n"), said.stderr
 
 
 def test_without_follow_it_runs_in_the_background(laptop: Sandbox) -> None:

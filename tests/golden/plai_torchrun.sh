@@ -161,11 +161,10 @@ start_keeper
 # ---- The virtual environment, before any srun: every task inherits it
 
 virtualenv=/home/u/gan/virtual_env
-[ -r "$virtualenv/bin/activate" ] || fail "there is no $virtualenv/bin/activate on $SLURMD_NODENAME"
-set +u # activate scripts are not written for it
-# shellcheck disable=SC1091
-source "$virtualenv/bin/activate"
-set -u
+[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+# What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
+export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+unset PYTHONHOME
 
 # ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
 
@@ -219,7 +218,7 @@ print(probe.getsockname()[0])' "$MASTER_ADDR" "$MASTER_PORT")
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
   {
-    srun --kill-on-bad-exit=1 "$@" \
+    srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
       bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
       tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1

@@ -201,3 +201,10 @@ def test_a_submission_opens_few_files_and_loads_nothing_heavy_until_sbatch_is_en
     # The interpreter's own start and what shared libraries need open some 50 more, which no hook sees (strace
     # counts 240 where this counts 184): together at most 300.
     assert seen["opened"] <= 240
+
+
+def test_every_folder_of_tests_is_run_by_nox() -> None:
+    tests = Path(__file__).parents[1]
+    named = (tests.parent / "noxfile.py").read_text("utf-8")
+    folders = {path.parent.name for path in tests.glob("*/test_*.py")}
+    assert [folder for folder in folders if f"tests/{folder}" not in named] == []

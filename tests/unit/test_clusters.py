@@ -245,3 +245,22 @@ def test_a_cache_that_others_can_write_is_not_believed(sandbox: Sandbox) -> None
     assert "--partition=theirs" in sandbox.hpcsubmit("--dry-run").stdout
     cache.chmod(0o777)
     assert "--partition=theirs" not in sandbox.hpcsubmit("--dry-run").stdout
+
+
+def test_slurms_configuration_names_the_cluster_even_without_sbatch(sandbox: Sandbox) -> None:
+    conf = sandbox.root / "slurm.conf"
+    conf.write_text("ClusterName=plai\n")
+    (sandbox.bin / "sbatch").unlink()
+    found = {"SLURM_CONF": str(conf), "PATH": str(sandbox.bin)}
+    assert chosen(sandbox, **found) == "plai (Slurm's ClusterName plai)"
+
+
+def test_null_takes_back_what_an_earlier_file_says(sandbox: Sandbox) -> None:
+    user_profile(sandbox, "cedar", "account: null\naccounts: null\ngpus_per_node: null\n")
+    script = sandbox.hpcsubmit("--cluster", "cedar", "-g", "9", "-a", "mine", "--dry-run").stdout
+    assert "#SBATCH --account=mine\n" in script
+
+
+def test_cpus_are_counted_as_slurm_will_be_asked_for_them(sandbox: Sandbox) -> None:
+    said = sandbox.refuses("--cluster", "cedar", "-g", "3", "-c", "32")
+    assert said.error == "33 CPUs are more than the 32 of a node in the profile 'cedar'"

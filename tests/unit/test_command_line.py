@@ -256,3 +256,17 @@ def test_every_command_has_help_by_both_spellings(sandbox: Sandbox, argv: Sequen
 def test_the_version_is_one_line_on_stdout(sandbox: Sandbox) -> None:
     said = sandbox.hpcsubmit("--version")
     assert (said.code, said.stdout.split()[0], said.stderr) == (0, "hpcsubmit", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["--tim=9", "--gre=gpu:8", "--arra=1-5", "--tasks-per-node=3", "--workdir=/x", "--open-mode=truncate"],
+)
+def test_abbreviations_and_aliases_of_what_hpcsubmit_sets_are_refused(sandbox: Sandbox, text: str) -> None:
+    said = sandbox.refuses(f"--sbatch-arg={text}", code=2)
+    assert said.error == f"--sbatch-arg {text} is set by hpcsubmit itself"
+
+
+@pytest.mark.parametrize("text", ["--parsable", "--wait", "--quiet", "--test-only"])
+def test_what_changes_sbatchs_answer_is_refused(sandbox: Sandbox, text: str) -> None:
+    assert sandbox.refuses(f"--sbatch-arg={text}", code=2).hint

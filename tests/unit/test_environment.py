@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 import venv
 from pathlib import Path
 
@@ -35,6 +36,7 @@ case "$*" in
 *"pip install"*)
   for requirements; do :; done
   echo pip >>"$root/built"
+  pwd >"$root/pip.folder"
   echo "Collecting everything"
   if grep -q slow "$requirements"; then sleep 1; fi
   if grep -q fail "$requirements"; then echo "ERROR: no such package" >&2; exit 1; fi
@@ -76,9 +78,9 @@ def test_a_link_to_an_environment_elsewhere_is_the_users_own_too(sandbox: Sandbo
 
 def test_a_folder_that_is_no_environment_is_an_error(sandbox: Sandbox) -> None:
     own = sandbox.project / "virtual_env"
-    (own / "bin" / "activate").unlink()
+    (own / "bin" / "python").unlink()
     said = sandbox.refuses()
-    assert said.error == f"{own} has no bin/activate: it is not a whole virtual environment"
+    assert said.error == f"{own} has no bin/python: it is not a whole virtual environment"
     assert said.hint == "remove it, and hpcsubmit builds one from requirements.txt"
 
 
@@ -200,3 +202,27 @@ def test_the_users_environment_may_have_any_python(sandbox: Sandbox) -> None:
     shutil.rmtree(own)
     venv.create(own, with_pip=False, symlinks=False)
     assert sandbox.hpcsubmit("--dry-run").code == 0
+
+
+def test_pip_runs_in_the_project_wherever_one_submits_from(bare: Sandbox) -> None:
+    bare.write(".\n", bare.project / "requirements.txt")
+    (bare.project / "hpc_files").mkdir()
+    assert bare.hpcsubmit(cwd=bare.project / "hpc_files").code == 0
+    assert (bare.root / "pip.folder").read_text() == f"{bare.project}\n"
+
+
+def test_a_build_whose_hpcsubmit_was_killed_is_waited_for(bare: Sandbox) -> None:
+    bare.write("slow\n", bare.project / "requirements.txt")
+    killed = subprocess.Popen(
+        HPCSUBMIT, cwd=bare.project, env=bare.environ, stdin=subprocess.DEVNULL, stderr=-3
+    )
+    deadline = time.monotonic() + 20
+    while "pip" not in builds(bare):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait(20)
+    began = time.monotonic()
+    assert bare.hpcsubmit().code == 0
+    assert time.monotonic() - began > 0.5, "its pip still held the lock"
+    assert builds(bare) == ["venv", "pip", "venv", "pip"]

@@ -152,7 +152,6 @@ def test_what_only_a_script_has_is_refused(raw: str) -> None:
     [
         ("python a\npython b", 2),
         ("# x\n\npython a\n\n# y\n--lr 1", 6),
-        ("python a \\\n# a comment ends the command\n--lr 1", 3),
         ("python a \\\n\n--lr 1", 3),
     ],
 )
@@ -160,7 +159,7 @@ def test_a_second_command_is_refused_with_its_line(text: str, line: int) -> None
     message, hint = refusal(text)
     assert message == f"exp.txt, line {line}: a second command, but the file holds one"
     assert hint == (
-        "end the line of 'a' with a backslash to continue it (no comment line may follow), "
+        "end the line of 'a' with a backslash to continue it, "
         "or put the commands in a script, say run.sh, and write: bash run.sh"
     )
 
@@ -390,3 +389,9 @@ def test_a_file_that_is_too_large_is_an_error(tmp_path: Path) -> None:
         f"{path} is larger than 1000000 bytes",
         "give the file that holds the command; a very long list belongs into a file of its own",
     )
+
+
+def test_a_comment_line_within_a_continued_command_is_ignored_and_the_command_goes_on() -> None:
+    text = "python a.py \\\n  # --old 1\n# and \\\n  --lr 0.1 \\\n  --x '# no comment'\n"
+    command = read_command(text, Path("exp.txt"))
+    assert command.text == "python a.py --lr 0.1 --x '# no comment'"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.follow import Followed, exit_code_of, follow, read_exit_code
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobState, JobStatus
@@ -79,10 +80,12 @@ class Job:
         self.says("squeue", ":")
         self.says("scontrol", f"echo 'JobId=4242 JobState={state} ExitCode={code}'")
 
-    def follow(self) -> Followed:
+    def follow(self, give_up: float = 30) -> Followed:
         environ = {"PATH": f"{self.folder}:/usr/bin:/bin"}
         scheduler = Scheduler(host=Host(environ=environ), environ=environ)
-        return follow(JOB, log=self.log, run_dir=self.folder, scheduler=scheduler, output=self.output)
+        return follow(
+            JOB, log=self.log, run_dir=self.folder, scheduler=scheduler, output=self.output, give_up=give_up
+        )
 
 
 @pytest.fixture
@@ -151,3 +154,15 @@ def test_with_follow_stdout_is_the_jobs_output_and_the_code_is_the_jobs(sandbox:
         if expected:
             assert said.error == f"job 4242 is {state}, exit code {expected}"
             assert said.hint == f"its whole output is in {log}"
+
+
+def test_a_job_that_squeue_has_forgotten_and_nobody_knows_is_an_error_never_a_guess(job: Job) -> None:
+    job.says("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    with pytest.raises(HpcSubmitError, match="how job 4242 ended is not known"):
+        job.follow(give_up=0.3)
+
+
+def test_where_nobody_knows_the_job_the_scripts_exit_file_gives_the_code(job: Job) -> None:
+    job.says("squeue", "exit 1")
+    (job.folder / "exit").write_text("7\n")
+    assert job.follow(give_up=0.3) == Followed(status=None, code=7)

@@ -216,3 +216,21 @@ def test_a_wrong_configuration_is_named_with_its_file_and_the_nearest_key(sandbo
 def test_an_empty_configuration_says_nothing(sandbox: Sandbox, text: str) -> None:
     sandbox.write(text, sandbox.project / "hpcsubmit.yaml")
     assert sandbox.hpcsubmit("--dry-run").code == 0
+
+
+def test_a_link_to_hpc_files_leads_to_its_project(sandbox: Sandbox) -> None:
+    (sandbox.project / "hpc_files").mkdir()
+    link = sandbox.root / "home" / "jobs"
+    link.symlink_to(sandbox.project / "hpc_files")
+    said = sandbox.hpcsubmit("--dry-run", cwd=link)
+    assert f"--chdir={sandbox.project}\n" in said.stdout
+
+
+def test_the_hint_finds_the_singular_name_above(sandbox: Sandbox) -> None:
+    sandbox.experiment.rename(sandbox.project / "experiment_configuration.txt")
+    (sandbox.project / "src").mkdir()
+    said = sandbox.refuses(cwd=sandbox.project / "src")
+    assert (
+        said.hint
+        == f"rename {sandbox.project}/experiment_configuration.txt to experiment_configurations.txt (plural)"
+    )

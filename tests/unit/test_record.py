@@ -184,12 +184,19 @@ def test_a_run_that_nobody_knows_is_unknown_and_never_not_submitted(sandbox: San
 
 
 def test_a_run_that_is_not_there_is_an_error(sandbox: Sandbox) -> None:
-    for argv in (("runs", "show"), ("status",), ("cancel",)):
-        for name in ("99", "r20200101-000000-aaaa"):
-            said = sandbox.hpcsubmit(*argv, name)
-            assert (said.code, said.stdout) == (1, "")
-            assert name in said.error
-            assert said.hint
+    run = "r20200101-000000-aaaa"
+    for argv in (
+        ("runs", "show", "99"),
+        ("cancel", "99"),
+        ("runs", "show", run),
+        ("status", run),
+        ("cancel", run),
+    ):
+        said = sandbox.hpcsubmit(*argv)
+        assert (said.code, said.stdout) == (1, "")
+        assert argv[-1] in said.error
+        assert said.hint
+    assert sandbox.hpcsubmit("status", "99").stdout.splitlines()[1].split() == ["99", "unknown", "-", "-"]
 
 
 def test_cancel_ends_jobs_and_says_so(sandbox: Sandbox) -> None:

@@ -1,6 +1,8 @@
 """What hpcsubmit makes of what sbatch says, and what it gives to sbatch."""
 
 import json
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from hpcsubmit.host import Host
 from hpcsubmit.scheduler import Scheduler, Unanswered
-from sandbox import Sandbox
+from sandbox import HPCSUBMIT, Sandbox
 
 
 def run_folder(sandbox: Sandbox) -> Path:
@@ -188,3 +190,51 @@ def test_torchrun_needs_something_to_run(sandbox: Sandbox) -> None:
     said = sandbox.refuses("-W", "torchrun")
     assert said.error == f"the command in {sandbox.experiment} gives python nothing to run"
     assert said.hint == "write the script behind it: python main.py"
+
+
+def test_a_job_whose_record_cannot_be_completed_is_named_all_the_same(sandbox: Sandbox) -> None:
+    runs = sandbox.scratch / "gan" / "hpcsubmit" / "runs"
+    sandbox.install("sbatch", f"#!/bin/sh\nmv {runs} {runs}.gone\necho Submitted batch job 4242\n")
+    said = sandbox.hpcsubmit()
+    assert (said.code, said.stdout) == (0, "Submitted batch job 4242\n")
+    assert "warning: the record of job 4242 is not complete: " in said.stderr
+
+
+def test_the_job_is_on_record_before_git_is_asked_for_the_code(sandbox: Sandbox) -> None:
+    (sandbox.project / ".git").mkdir()
+    result = f"{sandbox.scratch}/gan/hpcsubmit/runs/*/result.json"
+    sandbox.install("git", f"#!/bin/sh\ncat {result} >{sandbox.root}/seen\necho 0123abc-dirty\n")
+    assert sandbox.hpcsubmit().code == 0
+    assert '"job": "4242"' in (sandbox.root / "seen").read_text()
+    assert "0123abc-dirty" in sandbox.hpcsubmit("runs", "show", "4242").stdout
+
+
+def test_an_interruption_of_sbatch_says_that_there_may_be_a_job(sandbox: Sandbox) -> None:
+    script = f"#!/bin/sh\ntouch {sandbox.root}/entered\nsleep 1\necho Submitted batch job 4242\n"
+    sandbox.install("sbatch", script)
+    process = subprocess.Popen(
+        HPCSUBMIT, cwd=sandbox.project, env=sandbox.environ, stdin=-3, stdout=-3, stderr=-1, text=True
+    )
+    deadline = time.monotonic() + 20
+    while not (sandbox.root / "entered").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "may or may not be submitted" in said
+    assert "hint: hpcsubmit runs looks for its job" in said
+
+
+def test_a_job_without_a_record_can_be_asked_for_and_ended(sandbox: Sandbox) -> None:
+    sandbox.install("squeue", "#!/bin/sh\necho '777|RUNNING|None|n1|c'\n")
+    sandbox.install("scancel", f'#!/bin/sh\necho "$*" >{sandbox.root}/cancelled\n')
+    assert sandbox.hpcsubmit("status", "777").stdout.splitlines()[1].split() == [
+        "777",
+        "RUNNING",
+        "-",
+        "-",
+        "n1",
+    ]
+    assert sandbox.hpcsubmit("cancel", "777").stdout == "cancelled job 777\n"
+    assert (sandbox.root / "cancelled").read_text() == "777\n"

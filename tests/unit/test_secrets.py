@@ -40,11 +40,18 @@ def test_a_key_in_the_credentials_file_is_read_by_the_job_itself(sandbox: Sandbo
 
 
 def test_a_key_in_the_experiment_file_is_refused_without_showing_it(sandbox: Sandbox) -> None:
-    sandbox.write(f"WANDB_API_KEY={KEY} python main.py\n")
-    said = sandbox.refuses()
-    assert "sets WANDB_API_KEY" in said.error
-    assert "~/wandb_credentials.txt" in said.hint
-    see_no_key(sandbox, said, except_in=sandbox.experiment)
+    for command in (f"WANDB_API_KEY={KEY} python main.py\n", f"env WANDB_API_KEY={KEY} python main.py\n"):
+        sandbox.write(command)
+        said = sandbox.refuses()
+        assert "sets WANDB_API_KEY" in said.error
+        assert "~/wandb_credentials.txt" in said.hint
+        see_no_key(sandbox, said, except_in=sandbox.experiment)
+
+
+def test_a_blank_credentials_file_is_no_key(sandbox: Sandbox) -> None:
+    sandbox.write("python main.py --logger wandb\n")
+    (sandbox.root / "home" / "wandb_credentials.txt").write_text("\n")
+    assert WARNING in sandbox.hpcsubmit("--dry-run").stderr
 
 
 @pytest.mark.parametrize("where", ["command", "requirements", "environment"])

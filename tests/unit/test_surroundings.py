@@ -139,7 +139,7 @@ def test_what_the_user_may_not_read_is_an_error_and_no_bug(sandbox: Sandbox) -> 
         sandbox.experiment: f"{sandbox.experiment} cannot be read: Permission denied",
         configuration: f"{configuration}/hpcsubmit/profiles/generic.yaml: Permission denied",
         sandbox.scratch: f"{sandbox.scratch}/gan",
-        sandbox.project / "virtual_env": f"{sandbox.project}/virtual_env/bin/activate: Permission denied",
+        sandbox.project / "virtual_env": f"{sandbox.project}/virtual_env/bin/python: Permission denied",
     }
     for path, error in closed.items():
         mode = path.stat().st_mode

@@ -5,33 +5,44 @@ import os
 import click
 
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.history import find_run
+from hpcsubmit.history import Target, find_target
 from hpcsubmit.host import Host
+from hpcsubmit.job_status import JobStatus
 from hpcsubmit.queue import cancel, statuses
-from hpcsubmit.run import Run
-from hpcsubmit.scheduler import scheduler_for
+from hpcsubmit.scheduler import Scheduler, scheduler_for
+from hpcsubmit.slurm import JobId
 
 
 def _cancel(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
-    runs = [find_run(word, host, host.folder()) for word in words]  # all of them, before any is cancelled
-    for run in runs:
-        _cancel_one(run, host)
+    folder = host.folder()
+    found = [_look_up(find_target(word, host, folder), host) for word in words]  # all, before any is ended
+    for scheduler, job, status in found:
+        if status and status.state.ended:
+            click.echo(f"job {job} had already ended: {status.state.value}")
+        else:
+            cancel(scheduler, job)
+            click.echo(f"cancelled job {job}")
 
 
-def _cancel_one(run: Run, host: Host) -> None:
-    if run.job is None:
+def _look_up(target: Target, host: Host) -> tuple[Scheduler, JobId, JobStatus | None]:
+    """Ask the queue of a job for its status; raises HpcSubmitError where there is no such job."""
+    run, job = target.run, target.job
+    if job is None:
         raise HpcSubmitError(
-            f"run {run.run_id} has no job that is known",
-            "sbatch refused it" if run.refused else "squeue --me lists your jobs; scancel JOB ends one",
+            f"run {run.run_id if run else ''} has no job that is known",
+            "sbatch refused it"
+            if run and run.refused
+            else "squeue --me lists your jobs; scancel JOB ends one",
         )
-    scheduler = scheduler_for(run.scheduler, host)
-    status = statuses(scheduler, [run.job]).get(run.job)
-    if status and status.state.ended:
-        click.echo(f"job {run.job} had already ended: {status.state.value}")
-        return
-    cancel(scheduler, run.job)
-    click.echo(f"cancelled job {run.job}")
+    scheduler = scheduler_for(target.scheduler, host)
+    status = statuses(scheduler, [job]).get(job)
+    if status is None and run is None:
+        raise HpcSubmitError(
+            f"there is no job {job}: neither hpcsubmit nor the cluster here knows it",
+            "hpcsubmit runs lists what was submitted, squeue --me what is in the queue",
+        )
+    return scheduler, job, status
 
 
 command = click.Command(

@@ -67,8 +67,9 @@ class GreedyCommand(click.Command):
 
 
 def option_names(command: click.Command) -> list[str]:
-    """Return the spellings of a command's options that its help shows, and of those it does not do yet."""
-    return ["--help", *(name for p in command.params if isinstance(p, click.Option) for name in p.opts)]
+    """Return the spellings of a command's options that its help shows."""
+    shown = (p for p in command.params if isinstance(p, click.Option) and not p.hidden)
+    return ["--help", *(name for option in shown for name in option.opts)]
 
 
 def spread(args: Sequence[str], greedy: Sequence[str]) -> list[str]:

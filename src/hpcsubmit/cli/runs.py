@@ -8,7 +8,7 @@ import click
 
 from hpcsubmit.cli.table import align
 from hpcsubmit.errors import UsageError
-from hpcsubmit.history import find_run, history
+from hpcsubmit.history import find_run, history, where_nothing_was_looked_for
 from hpcsubmit.host import Host
 from hpcsubmit.record import SCRIPT
 from hpcsubmit.run import Run
@@ -25,6 +25,8 @@ def _runs(words: tuple[str, ...], *, as_json: bool) -> None:
     host = Host(environ=dict(os.environ))
     if not words:
         runs = history(host, host.folder())
+        if note := where_nothing_was_looked_for(host):
+            click.echo(note, err=True)
         click.echo(_json([run.as_json() for run in runs]) if as_json else _table(runs))
         return
     if words[0] != "show" or len(words) != 2:

@@ -7,11 +7,10 @@ import click
 
 from hpcsubmit.cli.runs import job_text
 from hpcsubmit.cli.table import align
-from hpcsubmit.history import find_run, history
+from hpcsubmit.history import Target, find_target, history, where_nothing_was_looked_for
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobStatus
-from hpcsubmit.queue import statuses as ask
-from hpcsubmit.run import Run
+from hpcsubmit.queue import statuses
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.slurm import JobId
 
@@ -19,33 +18,42 @@ from hpcsubmit.slurm import JobId
 def _status(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
     here = host.folder()
-    runs = [find_run(word, host, here) for word in words] if words else history(host, here)
-    known = statuses(runs, host)
-    rows = [("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY"), *(_row(run, known) for run in runs)]
-    click.echo("\n".join(align(rows)) if runs else "no runs yet")
+    if words:
+        targets = [find_target(word, host, here) for word in words]
+    else:
+        targets = [Target(scheduler=run.scheduler, job=run.job, run=run) for run in history(host, here)]
+        if note := where_nothing_was_looked_for(host):
+            click.echo(note, err=True)
+    known = _ask_all(targets, host)
+    rows = [("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY"), *(_row(target, known) for target in targets)]
+    click.echo("\n".join(align(rows)) if targets else "no runs yet")
 
 
-def statuses(runs: Iterable[Run], host: Host) -> dict[tuple[str, JobId], JobStatus]:
-    """Ask each scheduler once for the jobs of its runs; the key is (scheduler, job)."""
+def _ask_all(targets: Iterable[Target], host: Host) -> dict[tuple[str, JobId], JobStatus]:
+    """Ask each scheduler once for its jobs; the key is (scheduler, job)."""
     jobs: dict[str, list[JobId]] = {}
-    for run in runs:
-        if run.job is not None:
-            jobs.setdefault(run.scheduler, []).append(run.job)
+    for target in targets:
+        if target.job is not None:
+            jobs.setdefault(target.scheduler, []).append(target.job)
     return {
         (kind, job): status
         for kind, asked in jobs.items()
-        for job, status in ask(scheduler_for(kind, host), asked).items()
+        for job, status in statuses(scheduler_for(kind, host), asked).items()
     }
 
 
-def _row(run: Run, known: dict[tuple[str, JobId], JobStatus]) -> tuple[str, ...]:
-    status = known.get((run.scheduler, run.job)) if run.job else None
+def _row(target: Target, known: dict[tuple[str, JobId], JobStatus]) -> tuple[str, ...]:
+    run, job = target.run, str(target.job)
+    name = run.run_id if run else "-"
+    status = known.get((target.scheduler, target.job)) if target.job else None
     if status is not None:
         code = "-" if status.exit_code is None else f"{status.exit_code}:{status.signal}"
-        return str(status.job), status.state.value, code, run.run_id, status.detail
+        return job, status.state.value, code, name, status.detail
+    if run is None:
+        return job, "unknown", "-", name, ""
     if run.exit_code is not None:
-        return job_text(run), "ended", str(run.exit_code), run.run_id, "as its script recorded"
-    return job_text(run), "refused" if run.refused else "unknown", "-", run.run_id, ""
+        return job_text(run), "ended", str(run.exit_code), name, "as its script recorded"
+    return job_text(run), "refused" if run.refused else "unknown", "-", name, ""
 
 
 command = click.Command(
