@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +25,7 @@ class Cluster(NamedTuple):
     origins: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clusters:
+class Clusters(NamedTuple):
     """All profiles: shipped ones, the user's over them, the project's over both, field by field."""
 
     user_folder: Path

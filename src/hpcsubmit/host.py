@@ -3,8 +3,8 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.running import Completed, Running
@@ -14,8 +14,7 @@ class CommandTimedOut(HpcSubmitError):
     """A command that gave no answer in time: whether it did its work is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(NamedTuple):
     """A machine with its environment variables; every effect of a submission passes through here."""
 
     environ: Mapping[str, str]

@@ -98,7 +98,7 @@ def _field(parse: Callable[[object], Any], doc: str, default: Any = None) -> Any
     return field(default=default, metadata={"parse": parse, "doc": doc})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # nobody compares two, and it starts faster
 class Profile:
     """One cluster. docs/profiles.md is made from these fields.
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ class Accepted(NamedTuple):
     remarks: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheduler:
+class Scheduler(NamedTuple):
     """One cluster's job queue.
 
     prefix: words before the name of each Slurm command; empty for a real Slurm.
@@ -37,8 +35,8 @@ class Scheduler:
     """
 
     host: Host
-    prefix: tuple[str, ...] = ()
     environ: Mapping[str, str]
+    prefix: tuple[str, ...] = ()
     submit_timeout: float = SUBMIT_TIMEOUT
 
     def submit(self, script: Path) -> Accepted:
