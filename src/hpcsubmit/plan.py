@@ -55,7 +55,7 @@ class Context:
     visible_gpus: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # nobody compares two, and it starts faster
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One submission, decided: the script, the preview and the effects are all made from it.
 
