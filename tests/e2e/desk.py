@@ -48,9 +48,9 @@ class Desk:
         return int(done.stdout)
 
     def log(self, job: int) -> str:
-        """What the job has written so far."""
-        (path,) = self.scratch("hpc_outputs").glob(f"*_{job}.out")
-        return path.read_text("utf-8", errors="replace")
+        """What the job has written so far; a job that runs may not have a log yet."""
+        paths = self.scratch("hpc_outputs").glob(f"*_{job}.out")
+        return "".join(path.read_text("utf-8", errors="replace") for path in paths)
 
     def empty_node_disks(self) -> None:
         """Remove what earlier tests left on the nodes' own disks."""
