@@ -73,7 +73,7 @@ def find_target(text: str, host: Host, folder: Path) -> Target:
 
 def where_nothing_was_looked_for(host: Host) -> str:
     """Return what to tell of places that may hold runs and are not known, "" for nothing."""
-    if host.environ.get("SCRATCH"):
+    if host.environ.get("SCRATCH") or host.which("sbatch") is None:  # a laptop has no other place
         return ""
     return "note: SCRATCH is not set: these are the runs of the embedded cluster alone"
 

@@ -278,7 +278,7 @@ def _notes(
     gpus = request.gpus * request.num_nodes
     if profile.scheduler == "local" and gpus > len(context.visible_gpus):
         there = len(context.visible_gpus)
-        notes.append(f"the job runs on the CPU: it asks for {gpus} GPUs and this machine shows {there}")
+        notes.append(f"the job runs on the CPU: GPUs asked for: {gpus}, on this machine: {there}")
     if kind is JobKind.PLAIN and context.command.python_word is False:
         notes.append(f"the program is '{context.command.program}', started as it is")
     return notes

@@ -153,7 +153,7 @@ def test_on_local_a_note_says_when_the_job_runs_on_the_cpu() -> None:
     two = replace(context(), visible_gpus=("0", "1"))
     assert notes(PLAIN, local, two) == ()
     assert notes(TWO_BY_TWO, local, two) == (
-        "the job runs on the CPU: it asks for 4 GPUs and this machine shows 2",
+        "the job runs on the CPU: GPUs asked for: 4, on this machine: 2",
     )
 
 
