@@ -45,6 +45,13 @@ def _count_or_none(value: object) -> int:
     return value
 
 
+def _compressors(value: object) -> tuple[str, ...]:
+    found = _texts(value)
+    if not set(found) <= {"gzip", "zstd"}:
+        raise _Wrong("a list of gzip and zstd")
+    return found
+
+
 def _yes_or_no(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Wrong("true or false")
@@ -165,6 +172,49 @@ class Profile:
         _path,
         "The folder on every node in which hpcsubmit makes SLURM_TMPDIR.",
         "/tmp",  # noqa: S108
+    )
+    node_local_size: Memory | None = _field(
+        _memory, "Room for one job's data on a node's own disk; more is refused at submission."
+    )
+    nodes: str = _field(
+        _text, "The nodes as Slurm lists them, `node[01-12]`; without it sinfo is asked, by partition.", ""
+    )
+    data_transfer: str = _field(
+        _one_of("auto", "direct", "broadcast"),
+        "How data reach the nodes where `--data-transfer` is not given: every node reads the shared file "
+        "system (`direct`), one reads and sbcast sends (`broadcast`), or as `broadcast_nodes` says (`auto`).",
+        "auto",
+    )
+    broadcast_nodes: int = _field(
+        _count, "Jobs of this many nodes and more get their data by broadcast, where the choice is free.", 4
+    )
+    shared_read_rate: int = _field(
+        _count, "MB/s that one node reads from the shared file system: decides whether compression pays.", 500
+    )
+    compressors: tuple[str, ...] = _field(
+        _compressors, "What unpacks compressed data on every node: [gzip, zstd].", ("gzip",)
+    )
+    environment_built: str = _field(
+        _one_of("login", "job"),
+        "Where environments are built: here, in the foreground, or in a job of their own.",
+        "login",
+    )
+    build_time: Walltime = _field(
+        _walltime, "How long the job may run that builds an environment.", Walltime(seconds=3600)
+    )
+    build_memory: Memory = _field(
+        _memory, "The memory of the job that builds an environment.", Memory.parse("10G")
+    )
+    python: str = _field(
+        _text, "The interpreter that environments are made with: a path, or a name on the PATH.", "python3"
+    )
+    packages: str = _field(
+        _one_of("index", "wheelhouse"),
+        "Where packages come from: an index, or only from the `wheelhouse` (pip's --no-index).",
+        "index",
+    )
+    wheelhouse: tuple[str, ...] = _field(
+        _texts, "Folders or pages with wheels (pip's --find-links), besides those of pip's own settings.", ()
     )
     loopback: bool = _field(
         _yes_or_no, "True where all nodes are this machine: MASTER_ADDR is then 127.0.0.1.", default=False
