@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.experiment import Command
 from hpcsubmit.launch import JobKind, Program, kind_of, program_for
+from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
 from hpcsubmit.slurm import Directive
@@ -41,6 +42,7 @@ class Context:
     wandb_key_file: the file that the job reads the key from; None where it needs none.
     wandb_without_key: whether the project uses wandb and no key was found.
     visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
+    data: what --data names, looked at; None without it.
     """
 
     project_root: Path
@@ -53,6 +55,7 @@ class Context:
     wandb_key_file: Path | None = None
     wandb_without_key: bool = False
     visible_gpus: tuple[str, ...] = ()
+    data: PackedData | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class Plan:
     command_text: str
     program: Program
     virtualenv: Virtualenv
+    data: StageIn | None
+    collect: Collect | None
     exports: tuple[tuple[str, str], ...]
     modules: tuple[str, ...]
     slurm_tmpdir: str
@@ -99,6 +104,16 @@ class Plan:
     visible_gpus: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def cpus_per_node(self) -> int:
+        """CPU cores of the job on a node."""
+        return self.tasks_per_node * self.cpus_per_task
+
+    @property
+    def stages_in(self) -> bool:
+        """Whether archives are unpacked on the nodes."""
+        return self.data is not None
 
 
 def plan(request: Request, profile: Profile, context: Context) -> Plan:
@@ -141,6 +156,8 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         command_text=context.command.text,
         program=program_for(kind, context.command, request, profile),
         virtualenv=context.virtualenv,
+        data=stage_in(request, profile, context.data),
+        collect=collect(request, experiment_dir),
         exports=_exports(kind, request, context, output_dir),
         modules=profile.modules,
         slurm_tmpdir=profile.slurm_tmpdir,
@@ -176,6 +193,7 @@ def _directives(
         Directive(name="chdir", value=str(context.project_root)),
         Directive(name="output", value=log),
         Directive(name="open-mode", value="append"),
+        *([Directive(name="signal", value=f"B:USR1@{request.collect_grace}")] if request.collect else []),
         *profile.sbatch_args,
         *request.sbatch_args,
     )
@@ -289,6 +307,7 @@ def _warnings(profile: Profile, context: Context) -> list[str]:
     if profile.retired:
         successor = f"; its successor is {profile.successor}" if profile.successor else ""
         found.append(f"{profile.name} stopped computing on {profile.retired}{successor}")
+    found += context.data.warnings if context.data else ()
     if context.wandb_without_key:
         found.append(
             "the project uses wandb, and WANDB_API_KEY, ~/wandb_credentials.txt and ~/.netrc hold no key"

@@ -51,6 +51,11 @@ def is_forgotten(scheduler: Scheduler, job: JobId) -> bool:
     return not parse_squeue(done.stdout) and (done.code == 0 or "Invalid job id" in done.stderr)
 
 
+def is_answering(scheduler: Scheduler) -> bool:
+    """Whether squeue gives any answer: without one, what is not known of a job means nothing."""
+    return _ask(scheduler, "squeue", "--noheader", "--me", f"--format={SQUEUE_FORMAT}").code == 0
+
+
 def find_by_comment(scheduler: Scheduler, comments: Sequence[str]) -> dict[str, JobId]:
     """Find jobs of this user that Slurm still knows by their comments."""
     done = _ask(scheduler, "squeue", "--noheader", "--me", "--states=all", f"--format={SQUEUE_FORMAT}")

@@ -45,6 +45,8 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         "directives": [str(directive) for directive in plan.directives],
         "virtualenv": str(plan.virtualenv.path),
         "output_dir": str(plan.output_dir),
+        "data": str(plan.data.manifest) if plan.data else "",
+        "collected": str(plan.collect.folder) if plan.collect else "",
     }
     try:
         write_atomically(plan.run_dir / SCRIPT, script, mode=0o700)

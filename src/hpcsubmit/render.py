@@ -43,6 +43,11 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
         raise HpcSubmitError(f"{where}: {error}", "mend your template, or move it away") from error
 
 
+def render_own(template: str, **values: object) -> str:
+    """Return a shipped script that no user's template shadows; raises jinja2's errors, which are bugs here."""
+    return _environment(None, None).get_template(template).render(**values)
+
+
 def _environment(own: Path | None, cache: Cache | None) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*([own] if own else []), shipped_templates()]),

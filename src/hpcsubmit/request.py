@@ -30,6 +30,8 @@ class Request:
     """One submission as asked for; None stands for "as the profile says".
 
     gpus, cpus: per node. memory_per_gpu and memory_per_node exclude each other.
+    data: the words of --data, relative to the project's scratch folder. compress: auto, none, gzip or zstd.
+    collect: paths below SLURM_TMPDIR. collect_grace: seconds before the time limit.
     """
 
     gpus: int = 1
@@ -44,6 +46,11 @@ class Request:
     exp_name: str = ""
     launcher: Launcher | None = None
     configs: Path | None = None
+    data: tuple[str, ...] = ()
+    data_transfer: str | None = None
+    compress: str = "auto"
+    collect: tuple[str, ...] = ()
+    collect_grace: int = 120
     sbatch_args: tuple[Directive, ...] = ()
 
 

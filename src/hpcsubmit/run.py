@@ -16,6 +16,7 @@ class Run:
     """One submission as its folder tells it.
 
     created: UTC, ISO 8601. log: the pattern that sbatch got.
+    virtualenv, data: the paths of its environment and of the manifest of its data; "" where it has none.
     job: its job id, from result.json or else from what the script wrote when it began; None where neither
     is there. refused: what sbatch said, "" where it did not refuse. exit_code: what the script ended with.
     """
@@ -39,6 +40,8 @@ class Run:
     started: str = ""
     host: str = ""
     exit_code: int | None = None
+    virtualenv: str = ""
+    data: str = ""
 
     @property
     def log_path(self) -> Path | None:
@@ -76,6 +79,8 @@ def read_run(folder: Path) -> Run | None:
         started=started.get("time", ""),
         host=started.get("host", ""),
         exit_code=int(code) if code.isdecimal() else None,
+        virtualenv=str(plan.get("virtualenv") or ""),
+        data=str(plan.get("data") or ""),
     )
 
 

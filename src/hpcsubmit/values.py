@@ -41,6 +41,10 @@ DRY_RUN = "DRY-RUN"
 _EXPERIMENT_NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
 _POSITIVE_INT = r"0*[1-9][0-9]{0,6}"
 
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_NEXT_UNIT = 999.5  # what would be rounded to 1000
+_TWO_DIGITS = 9.95  # what would be rounded to 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Walltime:
@@ -166,3 +170,26 @@ def script_path(path: Path, what: str) -> Path:
         inside = names.get(found[0], "bytes that are not UTF-8")
         raise HpcSubmitError(f"the path of {what} holds {inside}: {text!r}", "rename the folder or file")
     return path
+
+
+def bytes_text(number: int) -> str:
+    """Print a number of bytes (0 or more) for people: `205 MB`, `1.2 GB`; a unit is 1000 of the one before.
+
+    Two digits at least, so that at most a twentieth is rounded away.
+    """
+    amount, unit = float(number), 0
+    while amount >= _NEXT_UNIT and unit < len(_BYTE_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    digits = 1 if unit and amount < _TWO_DIGITS else 0
+    return f"{amount:.{digits}f} {_BYTE_UNITS[unit]}"
+
+
+def path_on_node(text: str) -> str:
+    """Read a path below SLURM_TMPDIR; returns it without needless dots and slashes.
+
+    Raises UsageError where it is absolute, leaves the folder, is the whole of it, or is no single line.
+    """
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if text.startswith("/") or not parts or ".." in parts or "\n" in text or "\\" in text:
+        raise UsageError(f"--collect cannot be {text!r}", "write a path below $SLURM_TMPDIR, such as results")
+    return "/".join(parts)

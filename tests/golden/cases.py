@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpcsubmit.clusters import Clusters
 from hpcsubmit.experiment import read_command
+from hpcsubmit.node_disks import PackedData
 from hpcsubmit.plan import Context, Plan, Virtualenv, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.render import render
@@ -62,6 +63,25 @@ def own_interpreter() -> Plan:
     return plan(request, shipped("generic"), context("$HOME/miniconda/bin/python3 -u -O -m gan.train"))
 
 
+def packed(context: Context) -> Context:
+    """The same with 20,000 files of data, packed."""
+    store = context.scratch_dir / "hpcsubmit" / "data"
+    data = PackedData(
+        manifest=store / "sets" / "0123456789abcdef01234567.manifest",
+        archives=store / "archives",
+        room=90_000,
+        paths=("datasets/d1", "datasets/d2"),
+        files=20_000,
+        size=82_000_000,
+        state="packed already",
+    )
+    return replace(context, data=data)
+
+
+def results(request: Request) -> Request:
+    return replace(request, collect=("results", "logs/it's mine"))
+
+
 CASES: dict[str, Callable[[], Plan]] = {
     "cedar_plain": lambda: plan(Request(time=HOUR), shipped("cedar"), context()),
     "cedar_lightning": lambda: plan(TWO_BY_TWO, shipped("cedar"), context()),
@@ -71,6 +91,11 @@ CASES: dict[str, Callable[[], Plan]] = {
     "plai_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("plai"), context()),
     "generic_plain": lambda: plan(Request(time=HOUR), shipped("generic"), context()),
     "local_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("local"), context()),
+    "plai_data_and_results": lambda: plan(results(TWO_BY_TWO), shipped("plai"), packed(context())),
+    "cedar_data_and_results": lambda: plan(
+        results(torchrun(replace(TWO_BY_TWO, num_nodes=4))), shipped("cedar"), packed(context())
+    ),
+    "generic_results": lambda: plan(results(Request(time=HOUR)), shipped("generic"), context()),
     "awkward_lightning": awkward,
     "own_interpreter_torchrun": own_interpreter,
 }

@@ -37,11 +37,15 @@ record() { # NAME: stdin becomes that file of the run folder, whole or not at al
 stopped='' interrupted=''
 trap 'stopped=yes interrupted=yes' TERM
 step() {
-  local rc
   "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
   while :; do
     interrupted=''
-    if wait $!; then rc=0; else rc=$?; fi
+    if wait "$1"; then rc=0; else rc=$?; fi
     [ -n "$interrupted" ] || return "$rc"
   done
 }
@@ -76,14 +80,14 @@ on_exit() {
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
   if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_node_local
+  [ -z "${keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" # of an attempt before a requeue
+rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 # ---- What the program finds in its environment

@@ -37,11 +37,15 @@ record() { # NAME: stdin becomes that file of the run folder, whole or not at al
 stopped='' interrupted=''
 trap 'stopped=yes interrupted=yes' TERM
 step() {
-  local rc
   "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
   while :; do
     interrupted=''
-    if wait $!; then rc=0; else rc=$?; fi
+    if wait "$1"; then rc=0; else rc=$?; fi
     [ -n "$interrupted" ] || return "$rc"
   done
 }
@@ -76,14 +80,14 @@ on_exit() {
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
   if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_node_local
+  [ -z "${keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" # of an attempt before a requeue
+rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 # ---- What the program finds in its environment
@@ -103,29 +107,44 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
 
 # ---- SLURM_TMPDIR, the folder on every node's own disk
 
-# The keeper: a step that lives on every node beside the program, makes the folder there and removes it
-# however the job ends. After a cancel or a time-out the batch script can start no step any more.
-keep_node_local() {
-  local doomed="$SLURM_TMPDIR.removing" ended='' tries
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+SLURM_TMPDIR=/scratch-ssd/$(id -un)_$job
+export SLURM_TMPDIR
+
+make_node_local() {
+  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  mkdir -m 700 "$SLURM_TMPDIR"
+}
+
+remove_node_local() {
+  local doomed="$SLURM_TMPDIR.removing" tries
+  mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
+  for ((tries = 0; tries < 3000; tries++)); do
+    rm -rf "$doomed" 2>/dev/null && return
+    chmod -R u+rwX "$doomed" 2>/dev/null
+    sleep 0.1
+  done
+  echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+}
+
+# ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
+# the job ends: after a cancel or a time-out the batch script can start no step any more.
+
+keep_node() {
+  local ended='' tries
   trap 'ended=stopped' TERM
   trap 'ended=finished' USR2
-  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
-  if mkdir -m 700 "$SLURM_TMPDIR"; then echo "ready $SLURM_STEP_ID"; else echo "failed $SLURM_STEP_ID"; fi
+  trap : USR1 # users send it to their jobs
+  if make_node_local; then echo "ready $SLURM_STEP_ID"; else echo "failed $SLURM_STEP_ID"; fi
   while [ -z "$ended" ]; do
-    sleep 3600 &
+    (trap '' USR1 && exec sleep 3600) &
     wait $!
   done
   trap '' TERM USR2 # each arrives twice, for the step and for its task
   { kill $! && wait $!; } 2>/dev/null # without a word in the log
   # Slurm's TERM reaches the program at the same moment: it may write until it ends.
-  while [ "$ended" = stopped ] && program_runs; do sleep 0.2; done
-  mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
-  for ((tries = 0; tries < 3000; tries++)); do
-    rm -rf "$doomed" 2>/dev/null && exit 0
-    chmod -R u+rwX "$doomed" 2>/dev/null
-    sleep 0.1
-  done
-  echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+  while program_runs; do sleep 0.2; done
+  remove_node_local
 }
 
 program_runs() { # whether this node has processes of the job's other steps
@@ -138,10 +157,8 @@ program_runs() { # whether this node has processes of the job's other steps
 
 start_keeper() {
   local node said step
-  SLURM_TMPDIR=/scratch-ssd/$(id -un)_${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-  export SLURM_TMPDIR
   # Every node's keeper says one line; the end of them all is the end of this stream.
-  exec 7< <(on_every_node bash -c "$(declare -f keep_node_local program_runs); keep_node_local")
+  exec 7< <(on_every_node bash -c "$(declare -f); keep_node")
   for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
     read -r -t 300 said step <&7 || said=nothing
     keeper_step=${step:-${keeper_step:-0}}
@@ -149,7 +166,7 @@ start_keeper() {
   done
 }
 
-end_node_local() { # the keepers remove their folders, and end
+end_keeper() { # the keepers remove their folders, and end
   scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
   while read -r -t 300 _ <&7; do :; done
 }

@@ -24,7 +24,7 @@ host
 running
 render
 plan
-launch
+launch node_disks
 clusters
 profile project
 request experiment job_status

@@ -8,6 +8,7 @@ from hpcsubmit.values import (
     DRY_RUN,
     Memory,
     Walltime,
+    bytes_text,
     experiment_name,
     is_run_id,
     new_run_id,
@@ -290,3 +291,25 @@ def test_a_relative_path_is_refused() -> None:
         "the path of SCRATCH is not absolute: 'a'",
         "give it from / on",
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (0, "0 B"),
+        (7, "7 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (204_800_000, "205 MB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (1_234_567_890, "1.2 GB"),
+        (35 * 10**12, "35 TB"),
+        (2 * 10**15, "2.0 PB"),
+        (5_000 * 10**15, "5000 PB"),
+    ],
+)
+def test_a_number_of_bytes_is_printed_with_two_digits_or_three(number: int, printed: str) -> None:
+    assert bytes_text(number) == printed

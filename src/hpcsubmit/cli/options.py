@@ -50,7 +50,7 @@ class Option(click.Option):
 class GreedyCommand(click.Command):
     """A command whose options named in `greedy` take every word up to the next option."""
 
-    greedy = ("-d", "--data")
+    greedy = ("-d", "--data", "--collect")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a greedy option before each of its words, then let click read them."""

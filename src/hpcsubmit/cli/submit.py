@@ -22,7 +22,15 @@ from hpcsubmit.prepare import Prepared, prepare
 from hpcsubmit.request import Request, parse_sbatch_arg
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.submit import Submission, submit
-from hpcsubmit.values import DRY_RUN, Memory, Walltime, experiment_name, new_run_id, positive_int
+from hpcsubmit.values import (
+    DRY_RUN,
+    Memory,
+    Walltime,
+    experiment_name,
+    new_run_id,
+    path_on_node,
+    positive_int,
+)
 
 
 def _count(option: str) -> Value:
@@ -105,8 +113,28 @@ OPTIONS = [
         ["--follow"], is_flag=True,
         help="Stay until the job ends, print its output, and end with its exit code.",
     ),
+    Option(
+        ["-d", "--data"], multiple=True,
+        help="Data to unpack on every node's own disk, below $SLURM_TMPDIR: paths relative to "
+        "$SCRATCH/PROJECT, up to the next option.",
+    ),
+    Option(
+        ["--data-transfer"], type=click.Choice(["auto", "direct", "broadcast"]), shown_default="the profile's",
+        help="Whether every node reads the shared file system, or one reads and sends.",
+    ),
+    Option(
+        ["--data-compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]), default="auto",
+        shown_default="auto", help="How data are packed; auto looks at a few megabytes of them.",
+    ),
+    Option(
+        ["--collect"], multiple=True, type=Value("path", path_on_node),
+        help="Results to copy back from every node's $SLURM_TMPDIR, up to the next option.",
+    ),
+    Option(
+        ["--collect-grace"], type=_count("--collect-grace"), default=120, shown_default="120",
+        help="Seconds before the time limit at which the program is told to end, so that --collect is in time.",
+    ),
     # Read, so that their mistakes are found, and refused until hpcsubmit can do what they ask for.
-    Option(["-d", "--data"], multiple=True, hidden=True),
     Option(["-s", "--singularity-container"], also=["--container"], hidden=True),
     Option(["--workdir"], also=["--work-dir"], hidden=True),
     Option(
@@ -117,7 +145,6 @@ OPTIONS = [
 ]  # fmt: skip
 
 NOT_YET = {
-    "data": ("--data", "copy the data to $SLURM_TMPDIR in your program, or read them from $scratch_dir"),
     "singularity_container": ("--singularity-container", "use a requirements.txt instead of a container"),
     "workdir": ("--workdir", "leave it out: it belongs to containers"),
     "wandb_sweepid": ("--wandb-sweepid", "write the command that trains once into the experiment file"),
@@ -184,6 +211,11 @@ def _request(options: dict[str, Any]) -> Request:
         exp_name=options["exp_name"],
         launcher=options["which_distributed"],
         configs=options["configs"],
+        data=options["data"],
+        data_transfer=options["data_transfer"],
+        compress=options["data_compress"],
+        collect=options["collect"],
+        collect_grace=options["collect_grace"],
         sbatch_args=options["sbatch_arg"],
     )
 

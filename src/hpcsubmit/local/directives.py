@@ -18,7 +18,7 @@ _LONG = {
     "a": "array",
 }
 # Leaving these out would run another job than the one asked for; everything else that is not honoured
-# (account, partition, memory, signal ...) only chooses among resources, and one machine has no choice.
+# (account, partition, memory ...) only chooses among resources, and one machine has no choice.
 _REFUSED = ("array", "dependency", "wrap", "hold")
 _NO_LIMIT = ("unlimited", "infinite")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
@@ -32,6 +32,7 @@ class Request:
     """What a batch script asks for.
 
     chdir: the folder to run in, "" for sbatch's own. seconds: the time limit, None for none. gpus: per node.
+    warning: how many seconds before the limit the script gets USR1, None for never.
     """
 
     job_name: str
@@ -44,6 +45,7 @@ class Request:
     gpus: int
     seconds: int | None
     comment: str
+    warning: int | None
 
 
 def read_request(text: str, script_name: str) -> Request:
@@ -72,6 +74,7 @@ def read_request(text: str, script_name: str) -> Request:
         gpus=gpu_count(options.get("gres", f"gpu:{options.get('gpus-per-node', '0')}")),
         seconds=parse_time(options.get("time", "0")),
         comment=options.get("comment", ""),
+        warning=_warning(options.get("signal", "")),
     )
 
 
@@ -128,6 +131,18 @@ def _count(options: Mapping[str, str], name: str, default: int) -> int:
     raise HpcSubmitError(
         f"sbatch: error: Invalid numeric value {text!r} for --{name}.", "give a whole number above 0"
     )
+
+
+def _warning(text: str) -> int | None:
+    """Reads `B:USR1@SECONDS`; Slurm knows more forms, which nobody here sends."""
+    if not text:
+        return None
+    match = re.fullmatch(r"B:USR1@([0-9]{1,5})", text)
+    if match is None:
+        raise HpcSubmitError(
+            f"sbatch: error: Invalid --signal specification {text!r}", "write B:USR1@SECONDS"
+        )
+    return int(match[1])
 
 
 def gpu_count(gres: str) -> int:

@@ -40,7 +40,8 @@ class JobState(StrEnum):
 class Job:
     """What was asked, fixed at submission.
 
-    gpus: CUDA_VISIBLE_DEVICES of each node; seconds: the time limit, None for none; submitted: Unix time.
+    gpus: CUDA_VISIBLE_DEVICES of each node; seconds: the time limit, None for none; warning: how many
+    seconds before it the script gets USR1, None for never; submitted: Unix time.
     """
 
     id: int
@@ -53,6 +54,7 @@ class Job:
     cpus_per_task: int
     gpus: tuple[str, ...]
     seconds: int | None
+    warning: int | None
     comment: str
     submitted: float
     user: str

@@ -104,17 +104,21 @@ class Runner:
         return standing
 
     def _watch(self) -> JobState | None:
-        """Waits for the script's end (None), a cancel or the time limit."""
-        limit = self.job.seconds
+        """Waits for the script's end (None), a cancel or the time limit, and warns of that."""
+        limit, warned = self.job.seconds, self.job.warning is None
         deadline = None if limit is None else time.monotonic() + limit
         while self.status is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            signals, _ = self.inbox.wait(left)
+            before = 0 if warned or left is None else min(left, self.job.warning or 0)
+            signals, _ = self.inbox.wait(None if left is None else left - before)
             self._reap()
             if self.status is None and signals:
                 return JobState.CANCELLED
             if self.status is None and left == 0.0:
                 return JobState.TIMEOUT
+            if self.status is None and before and deadline and deadline - time.monotonic() <= before:
+                send([self.batch], signal.SIGUSR1)
+                warned = True
         return None
 
     def _cut_short(self, state: JobState) -> None:

@@ -74,6 +74,7 @@ def _describe(job_id: int, request: Request, script: Path) -> Job:
         cpus_per_task=request.cpus_per_task,
         gpus=deal(os.environ, nodes=request.nodes, per_node=request.gpus),
         seconds=request.seconds,
+        warning=request.warning,
         comment=request.comment,
         submitted=time.time(),
         user=user,

@@ -1,4 +1,4 @@
-"""scontrol: everything about one job, the nodes' names and addresses, and the configuration."""
+"""scontrol: a job, the processes of its steps, the nodes' names and addresses, and the configuration."""
 
 import os
 import sys
@@ -10,8 +10,9 @@ from hpcsubmit.local.environment import ADDRESS, kill_wait
 from hpcsubmit.local.job import Job, Standing
 from hpcsubmit.local.jobs import Jobs
 from hpcsubmit.local.nodelist import expand, node_name
+from hpcsubmit.local.steps import live_steps
 
-_SHOWN = "show job [-o] ID, show hostnames [LIST], show node NAME, show config"
+_SHOWN = "listpids JOB, show job [-o] ID, show hostnames [LIST], show node NAME, show config"
 
 
 def main(arguments: Sequence[str], jobs: Jobs) -> int:
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str], jobs: Jobs) -> int:
             text = _show_node(name, oneline=oneline)
         case ["show", "config"]:
             text = _show_config()
+        case ["listpids", job_id]:
+            text = _list_pids(job_id, jobs)
         case ["requeue" | "requeuehold", *ids]:
             raise HpcSubmitError(
                 f"Requested operation is presently disabled for job {' '.join(ids)}",
@@ -78,6 +81,15 @@ def job_lines(job: Job, standing: Standing) -> list[str]:
         f"StdOut={job.output}",
     ]
     return [line for line in lines if line]
+
+
+def _list_pids(job_id: str, jobs: Jobs) -> str:
+    """The steps that run, one line each; the process is srun, which lives as long as its tasks."""
+    folder = jobs.find(job_id)
+    live = live_steps(folder) if folder else {}
+    rows = [("PID", "JOBID", "STEPID", "LOCALID", "GLOBALID")]
+    rows += [(str(process), job_id, str(step), "-", "-") for step, process in sorted(live.items())]
+    return "".join(" ".join(cell.ljust(8) for cell in row).rstrip() + "\n" for row in rows)
 
 
 def _show_hostnames(text: str) -> str:

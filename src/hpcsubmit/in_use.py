@@ -1,0 +1,82 @@
+"""What pending and running jobs need: nothing of it may be removed, and in doubt a job is one of them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from hpcsubmit.history import all_runs
+from hpcsubmit.host import Host
+from hpcsubmit.job_status import JobStatus
+from hpcsubmit.queue import is_answering, statuses
+from hpcsubmit.run import Run
+from hpcsubmit.scheduler import Scheduler, scheduler_for
+from hpcsubmit.slurm import JobId
+
+GRACE = timedelta(hours=24)
+"""How long a run without a job is taken for a submission that is still being made."""
+ASKED_AT_ONCE = 1000
+"""Jobs in one question: their ids are one argument, and the system takes 128 KiB of it."""
+
+
+class InUse(NamedTuple):
+    """What a run needs that has not ended: its environment, and the manifest of its data, None without one."""
+
+    run_id: str
+    virtualenv: Path | None
+    data: Path | None
+
+
+def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
+    """Return what the runs need that have not ended, of every project below $SCRATCH and of this machine.
+
+    A run has ended where its scheduler says so, or knows nothing more of it and its script wrote its exit
+    code, or sbatch refused it. A scheduler that gives no answer ends no run, whatever the files say: a job
+    that was requeued has an exit code too. now: an aware time, by default the present one.
+    """
+    runs = [run for run in all_runs(host) if not run.refused]
+    moment = now or datetime.now(UTC)
+    found: list[InUse] = []
+    for kind in sorted({run.scheduler for run in runs}):
+        found += _in_use([run for run in runs if run.scheduler == kind], scheduler_for(kind, host), moment)
+    return tuple(found)
+
+
+def _in_use(runs: Sequence[Run], scheduler: Scheduler, now: datetime) -> list[InUse]:
+    known = _statuses(scheduler, [run.job for run in runs if run.job is not None])
+    answering = is_answering(scheduler)
+    return [
+        InUse(run_id=run.run_id, virtualenv=_path(run.virtualenv), data=_path(run.data))
+        for run in runs
+        if not _has_ended(run, known.get(run.job) if run.job else None, now, answering=answering)
+    ]
+
+
+def _statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStatus]:
+    found: dict[JobId, JobStatus] = {}
+    for first in range(0, len(jobs), ASKED_AT_ONCE):
+        found |= statuses(scheduler, jobs[first : first + ASKED_AT_ONCE])
+    return found
+
+
+def _has_ended(run: Run, status: JobStatus | None, now: datetime, *, answering: bool) -> bool:
+    # Two clusters that share a scratch give out the same numbers: the comment tells whose job it is.
+    if status is not None and status.comment in ("", "(null)", run.run_id):
+        return status.state.ended
+    if not answering:
+        return False
+    if run.job is None:
+        return _older_than_grace(run.created, now)
+    return run.exit_code is not None
+
+
+def _older_than_grace(created: str, now: datetime) -> bool:
+    try:
+        made = datetime.fromisoformat(created)
+    except ValueError:
+        return False
+    return now - (made if made.tzinfo else made.replace(tzinfo=UTC)) > GRACE
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

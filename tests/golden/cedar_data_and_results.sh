@@ -1,0 +1,425 @@
+#!/bin/bash
+#SBATCH --job-name=torchrun_dist-gan-testing
+#SBATCH --comment=r20260131-235959-a2b3
+#SBATCH --account=rrg-kevinlb
+#SBATCH --time=00-01:00:00
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=2
+#SBATCH --gres=gpu:v100l:2
+#SBATCH --mem-per-gpu=10G
+#SBATCH --chdir=/home/u/gan
+#SBATCH --output=/scratch/u/gan/hpc_outputs/torchrun_testing_%j.out
+#SBATCH --open-mode=append
+#SBATCH --signal=B:USR1@120
+
+# hpcsubmit 0.1.0, run r20260131-235959-a2b3: hpcsubmit runs show r20260131-235959-a2b3
+# Made in /home/u/gan by: hpcsubmit
+
+set -euo pipefail
+trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
+
+# ---- The batch shell: what it records, how it waits, how it ends
+
+run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+
+fail() {
+  echo "hpcsubmit: $*" >&2
+  exit 1
+}
+
+record() { # NAME: stdin becomes that file of the run folder, whole or not at all
+  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
+    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+}
+
+# Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
+# waited for in the background, and again when a signal interrupted the wait.
+stopped='' interrupted=''
+trap 'stopped=yes interrupted=yes' TERM
+step() {
+  "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
+  while :; do
+    interrupted=''
+    if wait "$1"; then rc=0; else rc=$?; fi
+    [ -n "$interrupted" ] || return "$rc"
+    [ -z "$given_up" ] || return 143
+  done
+}
+
+# One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
+# `env -u` such a step counts the job's own GPUs and memory twice).
+on_every_node() {
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task=1 \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
+}
+
+tell_how_it_ended() { # EXIT_CODE
+  local message
+  if [ "$stopped" = limit ]; then
+    echo "hpcsubmit: the time limit was near: the program was told to end, so that its results could be collected" >&2
+  elif [ -n "$stopped" ]; then
+    echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
+  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+    while read -r message; do
+      case $message in
+        'srun: error: '*': task'*': '*)
+          echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          return
+          ;;
+      esac
+    done <"$run_dir/srun.messages"
+  fi
+}
+
+on_exit() {
+  local rc=$?
+  trap - ERR EXIT
+  trap '' TERM USR1 ALRM # they arrive more than once
+  set +e
+  # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
+  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${keeper_step:-}" ] || end_keeper
+  if [ -n "$collect_failed" ] && [ "$rc" = 0 ]; then rc=1; fi
+  tell_how_it_ended "$rc"
+  echo "$rc" | record exit
+  exit "$rc"
+}
+trap on_exit EXIT
+
+rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
+
+now() { # microseconds; before bash 5 in whole seconds
+  local now=${EPOCHREALTIME:-$SECONDS.000000}
+  echo "${now/[.,]/}"
+}
+
+amount() { # BYTES BEGUN: how many, in how long, at what rate
+  local took=$(($(now) - $2))
+  printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
+    $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+}
+
+# ---- What the program finds in its environment
+
+export source_dir=/home/u/gan
+export project_name=gan
+export scratch_dir=/scratch/u/gan
+export exp_name=testing
+export SOURCE_DIR=/home/u/gan
+export PROJECT_NAME=gan
+export SCRATCH_DIR=/scratch/u/gan
+export EXP_NAME=testing
+export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
+export GLOBAL_WORLD_SIZE=8
+export PYTHONUNBUFFERED=1
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
+export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
+
+# ---- SLURM_TMPDIR, the folder on every node's own disk
+
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+[ -d "${SLURM_TMPDIR:-}" ] || fail "this cluster should give every job a SLURM_TMPDIR, and gave '${SLURM_TMPDIR:-}'"
+
+# ---- Results: copied from every node's disk when the program ends, fails or is about to be stopped
+
+collected=/scratch/u/gan/testing/collected/$job
+collect_failed=''
+kill_wait=30 # seconds from Slurm's TERM to its KILL; its default
+while read -r name _ value _; do
+  [ "$name" != KillWait ] || kill_wait=${value%.*}
+done < <(scontrol show config 2>/dev/null)
+
+collect_results() { # on a node; a copy that is not whole has another name
+  local final=$collected/$SLURMD_NODENAME
+  local unfinished path found=() any='' codes
+  unfinished=${final%/*}/.${final##*/}.unfinished
+  for path in results 'logs/it'"'"'s mine'; do
+    if [ -e "$SLURM_TMPDIR/$path" ] || [ -L "$SLURM_TMPDIR/$path" ]; then
+      any=yes found+=("./$path")
+    else
+      echo "hpcsubmit: results: there is no $path on $SLURMD_NODENAME" >&2
+    fi
+  done
+  [ -n "$any" ] || { echo nothing && return; }
+  rm -rf "$unfinished"
+  mkdir -p "$unfinished"
+  tar --format=pax -cf - -C "$SLURM_TMPDIR" "${found[@]}" | tar -xpf - -C "$unfinished"
+  codes=("${PIPESTATUS[@]}") # the first is 1 where a file changed meanwhile: a program that still writes
+  if [ "${codes[0]}" -gt 1 ] || [ "${codes[1]}" != 0 ] || ! put_in_place "$unfinished" "$final"; then
+    echo "hpcsubmit: results: not all of $SLURMD_NODENAME could be copied; what could is in $unfinished" >&2
+    echo lost
+  else
+    echo "collected $(du -sk "$final" | cut -f1)"
+  fi
+}
+
+put_in_place() { # UNFINISHED FINAL: what an attempt before a requeue collected is kept beside it
+  if [ -e "$2" ]; then mv "$2" "$2.attempt-$((${SLURM_RESTART_COUNT:-1} - 1))" || return; fi
+  mv "$1" "$2"
+}
+
+# Slurm's USR1 comes 120 s before the time limit: half of that is the program's, to end by itself.
+given_up=''
+out_of_time() {
+  stopped=limit interrupted=yes
+  signal_program TERM
+  { sleep 60 && kill -ALRM $$; } &
+}
+trap out_of_time USR1
+trap 'given_up=yes interrupted=yes' ALRM
+
+signal_program() { # NAME
+  [ ! -r "$run_dir/step" ] || scancel --signal="$1" "$SLURM_JOB_ID.$(cat "$run_dir/step")" 2>/dev/null || :
+}
+
+# ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
+# the job ends: after a cancel or a time-out the batch script can start no step any more.
+
+keep_node() {
+  local ended='' tries
+  trap 'ended=stopped' TERM
+  trap 'ended=finished' USR2
+  trap : USR1 # users send it to their jobs
+  echo "ready $SLURM_STEP_ID"
+  while [ -z "$ended" ]; do
+    (trap '' USR1 && exec sleep 3600) &
+    wait $!
+  done
+  trap '' TERM USR2 # each arrives twice, for the step and for its task
+  { kill $! && wait $!; } 2>/dev/null # without a word in the log
+  # Slurm's TERM reaches the program at the same moment: it may write until it ends.
+  # Half of the time until the KILL is for the copy.
+  for ((tries = 0; tries < kill_wait * 5 / 2; tries++)); do
+    if [ "$ended" = finished ] || ! program_runs; then break; fi
+    sleep 0.2
+  done
+  collect_results
+}
+
+program_runs() { # whether this node has processes of the job's other steps
+  local step
+  while read -r _ _ step _; do
+    case $step in STEPID | batch | extern | "$SLURM_STEP_ID") ;; *) return 0 ;; esac
+  done < <(scontrol listpids "$SLURM_JOB_ID" 2>/dev/null)
+  return 1
+}
+
+start_keeper() {
+  local node said step
+  # Every node's keeper says one line; the end of them all is the end of this stream.
+  exec 7< <(on_every_node bash -c "$(declare -f); $(declare -p collected kill_wait); keep_node")
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    read -r -t 300 said step <&7 || said=nothing
+    keeper_step=${step:-${keeper_step:-0}}
+    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+  done
+}
+
+end_keeper() { # the keepers collect, clean up and end
+  local said kib left=$SLURM_JOB_NUM_NODES total=0 begun
+  begun=$(now)
+  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
+  while read -r said kib <&7; do
+    case $said in
+      collected) total=$((total + kib)) ;;
+      lost) collect_failed=yes ;;
+    esac
+    left=$((left - 1))
+    # The results are safe: a program that was told to end and still runs has had its time.
+    [ "$left" != 0 ] || [ -z "$stopped" ] || signal_program KILL
+  done
+  [ "$total" = 0 ] || echo "hpcsubmit: results: $(amount "$((total * 1024))" "$begun") to $collected"
+}
+
+start_keeper
+
+# ---- What comes to every node's disk as archives: unpacked once per node, by plain tar
+
+stage_in() { # WHAT MANIFEST FOLDER_OF_ARCHIVES FOLDER_BELOW_SLURM_TMPDIR direct|broadcast
+  local format kib inodes name='' size=0 members archives=() count=0 bytes=0 begun transfer=unpack_directly
+  begun=$(now)
+  [ -r "$2" ] || fail "$1: $2 cannot be read on $SLURMD_NODENAME"
+  exec 6<"$2"
+  read -r format _ kib inodes <&6 || :
+  while read -r name size members <&6; do
+    [ "$name" != end ] || break
+    archives+=("$name" "$size" "$members")
+    bytes=$((bytes + size)) count=$((count + 1))
+  done
+  exec 6<&-
+  if [ "$format" != hpcsubmit-data ] || [ "$name" != end ] || [ "$size" != "$count" ]; then
+    fail "$1: $2 is not whole: submit again"
+  fi
+  [ "$5" = direct ] || transfer=unpack_broadcast
+  "$transfer" "$3" "$4" "$kib" "$inodes" "${archives[@]}" || {
+    [ -z "$stopped" ] || exit 143
+    fail "$1: could not be unpacked on every node, see above; the program is not started"
+  }
+  echo "hpcsubmit: $1: $count archives to each node, $(amount "$bytes" "$begun")"
+}
+
+unpack_directly() { # FOLDER BELOW KIB INODES ARCHIVES...: every node reads the shared file system
+  step unpack_on_nodes keep "$@"
+}
+
+# One node reads the shared file system, and sbcast sends what it read. While one round of archives is
+# unpacked, the next is sent: a node needs room for the data and for two rounds.
+unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
+  local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" round=() bytes=0 unpacking=''
+  local room=$((kib / 8 > 262144 ? kib / 8 : 262144)) # KiB of a round
+  shift 4
+  step on_every_node mkdir -p "$inbox" || return
+  kib=$((kib + 2 * (room < kib ? room : kib)))
+  while [ $# != 0 ]; do
+    step sbcast "$folder/$1" "$inbox/$1" || return
+    round+=("$1" "$2" "$3")
+    bytes=$((bytes + $2))
+    shift 3
+    [ $# = 0 ] || [ $((bytes / 1024)) -ge "$room" ] || continue
+    [ -z "$unpacking" ] || await "$unpacking" || return
+    unpack_on_nodes drop "$inbox" "$below" "$kib" "$inodes" "${round[@]}" &
+    unpacking=$! round=() bytes=0 kib=0 inodes=0
+  done
+  await "$unpacking" && step on_every_node rmdir "$inbox"
+}
+
+unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
+  local functions
+  functions=$(declare -f unpack_here check_room unpack_archive open_archive whine)
+  # The step has all of the job's CPUs: tar runs once for each.
+  on_every_node --cpus-per-task=2 --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
+}
+
+unpack_here() { # on a node; the last archive has the folders, with their modes and times
+  local folder=$2 kib=$4 inodes=$5 tool
+  set -o pipefail
+  exec 3>&2
+  export keep=$1 below="$SLURM_TMPDIR/$3"
+  for tool in tar xargs wc df; do command -v "$tool" >/dev/null || whine "this node has no $tool"; done
+  mkdir -p "$below" || whine "$below cannot be made"
+  cd "$folder" || whine "$folder cannot be reached"
+  shift 5
+  check_room "$kib" "$inodes"
+  export -f unpack_archive open_archive whine
+  [ $# = 3 ] || printf '%s %s %s\n' "${@:1:$#-3}" |
+    xargs -n 3 -P 2 bash -c 'set -o pipefail; unpack_archive "$@"' _ 2>/dev/null || exit 1
+  unpack_archive "${@: -3}"
+}
+
+check_room() { # KIB INODES
+  local free
+  { read -r _ && read -r _ _ _ free _; } < <(df -Pk "$below" 2>/dev/null) || return 0
+  [ "$free" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  { read -r _ && read -r _ _ _ free _; } < <(df -Pi "$below" 2>/dev/null) || return 0
+  case $free in '' | 0 | *[!0-9]*) return 0 ;; esac # some file systems do not count them
+  [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+unpack_archive() { # NAME SIZE MEMBERS
+  local size said members
+  [ -r "$1" ] || whine "$1 is not there or cannot be read"
+  size=$(($(wc -c <"$1")))
+  [ "$size" = "$2" ] || whine "$1 has $size bytes, and should have $2"
+  said=$({ open_archive "$1" | wc -l; } 2>&1) || whine "$1: ${said%%$'\n'*}"
+  members=$((${said##*$'\n'}))
+  [ "$members" != 0 ] || members=$(grep -c '^x ' <<<"$said") # macOS: its tar names them on stderr
+  [ "$members" = "$3" ] || whine "$1 has $members members, and should have $3"
+  [ "$keep" = keep ] || rm -f "$1"
+}
+
+open_archive() { # NAME: a line for every member
+  case $1 in
+    *.gz) gzip -dc "$1" | tar -xpvof - -C "$below" ;;
+    *.zst) zstd -dcq "$1" | tar -xpvof - -C "$below" ;;
+    *) tar -xpvof "$1" -C "$below" ;;
+  esac
+}
+
+whine() {
+  echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
+  exit 255 # ends xargs too
+}
+
+stage_in data /scratch/u/gan/hpcsubmit/data/sets/0123456789abcdef01234567.manifest /scratch/u/gan/hpcsubmit/data/archives . broadcast
+
+# ---- The virtual environment, before any srun: every task inherits it
+
+virtualenv=/home/u/gan/virtual_env
+[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+# What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
+export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+unset PYTHONHOME
+
+# ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
+
+first_address() { # this node's address as other nodes know it; its own name may stand for 127.0.1.1 here
+  local name='' word
+  for word in $(scontrol show node "$SLURMD_NODENAME"); do
+    case $word in NodeAddr=*) name=${word#NodeAddr=} ;; esac
+  done
+  for word in $(getent ahostsv4 "$name" | cut -d' ' -f1) $(hostname -I); do
+    case $word in 127.* | *:*) ;; *) echo "$word" && return ;; esac
+  done
+  fail "no address of $SLURMD_NODENAME that other nodes can reach"
+}
+MASTER_ADDR=$(first_address)
+export MASTER_ADDR
+
+first_port() { # below 32768, and below the ports that this node gives to outgoing connections
+  local top=32768 low
+  if read -r low _ 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range && ((low > 11000 && low < top)); then top=$low; fi
+  echo $((10000 + SLURM_JOB_ID % (top - 10000)))
+}
+MASTER_PORT=$(first_port)
+export MASTER_PORT
+
+# ---- The program of /home/u/gan/experiment_configurations.txt
+
+cd "$source_dir"
+mkdir -p "$OUTPUT_DIR"
+
+unset "${!PET_@}" # torchrun would take its options from them
+
+program() { # one torchrun on every node; each expands the command on its own node
+  # This node's address towards the first one (a datagram socket sends nothing to learn it): the name of a
+  # node can stand for a loopback address on the node itself.
+  local address
+  address=$(python -I -c '
+import socket, sys
+probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+probe.connect((sys.argv[1], int(sys.argv[2])))
+print(probe.getsockname()[0])' "$MASTER_ADDR" "$MASTER_PORT")
+  local torchrun_options=(
+    --nnodes=4 --nproc-per-node=2 --max-restarts=0
+    --rdzv-id="$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}" --rdzv-backend=c10d
+    --rdzv-endpoint="$MASTER_ADDR:$MASTER_PORT" --rdzv-conf="is_host=$((SLURM_NODEID == 0))"
+    --local-addr="$address"
+  )
+  # shellcheck disable=all # the command as it is written
+  exec torchrun "${torchrun_options[@]}" main.py --train --batch_size 6
+}
+
+tell_step() { # so that this step alone can be told to end
+  [ "$SLURM_PROCID" != 0 ] || echo "$SLURM_STEP_ID" >/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/step
+}
+
+# The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
+launch() { # SRUN_OPTIONS
+  {
+    srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
+      bash -c "set -eu; exec 2>&1; $(declare -f tell_step program); tell_step; program" 2>&1 >&8 |
+      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+  } 8>&1
+}
+
+[ -z "$stopped" ] || exit 143
+step launch --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 || exit
+
