@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hpcsubmit.history import all_runs
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobStatus
-from hpcsubmit.queue import is_answering, statuses
+from hpcsubmit.queue import queued, statuses
 from hpcsubmit.run import Run
 from hpcsubmit.scheduler import Scheduler, scheduler_for
 from hpcsubmit.slurm import JobId
@@ -20,11 +20,15 @@ ASKED_AT_ONCE = 1000
 
 
 class InUse(NamedTuple):
-    """What a run needs that has not ended: its environment, and the manifest of its data, None without one."""
+    """What a run that has not ended needs: its environment and the manifest of its data, None without one.
+
+    certain: whether its scheduler says that it has not ended; else nobody knows how it ended.
+    """
 
     run_id: str
     virtualenv: Path | None
     data: Path | None
+    certain: bool
 
 
 def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
@@ -44,12 +48,18 @@ def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
 
 def _in_use(runs: Sequence[Run], scheduler: Scheduler, now: datetime) -> list[InUse]:
     known = _statuses(scheduler, [run.job for run in runs if run.job is not None])
-    answering = is_answering(scheduler)
-    return [
-        InUse(run_id=run.run_id, virtualenv=_path(run.virtualenv), data=_path(run.data))
-        for run in runs
-        if not _has_ended(run, known.get(run.job) if run.job else None, now, answering=answering)
-    ]
+    answering = queued(scheduler) is not None
+    found = []
+    for run in runs:
+        status = known.get(run.job) if run.job else None
+        # Two clusters that share a scratch give out the same numbers: the comment tells whose job it is.
+        if status and status.comment not in ("", "(null)", run.run_id):
+            status = None
+        if not (status.state.ended if status else _is_over(run, now, answering=answering)):
+            found.append(
+                InUse(run.run_id, _path(run.virtualenv), _path(run.data), certain=status is not None)
+            )
+    return found
 
 
 def _statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStatus]:
@@ -59,15 +69,11 @@ def _statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobSta
     return found
 
 
-def _has_ended(run: Run, status: JobStatus | None, now: datetime, *, answering: bool) -> bool:
-    # Two clusters that share a scratch give out the same numbers: the comment tells whose job it is.
-    if status is not None and status.comment in ("", "(null)", run.run_id):
-        return status.state.ended
+def _is_over(run: Run, now: datetime, *, answering: bool) -> bool:
+    """Whether a run of whose job the scheduler says nothing has ended, or has never begun."""
     if not answering:
         return False
-    if run.job is None:
-        return _older_than_grace(run.created, now)
-    return run.exit_code is not None
+    return _older_than_grace(run.created, now) if run.job is None else run.exit_code is not None
 
 
 def _older_than_grace(created: str, now: datetime) -> bool:

@@ -15,16 +15,12 @@ class PackedData(NamedTuple):
     """The data of a job as they are, or will be, packed on scratch.
 
     manifest: the list of archives, which lie in the folder `archives`. room: KiB that the unpacked data take.
-    paths, files, size: what is packed, size in bytes. state: what is left to do, for the preview.
+    warnings: what the user should know of them, a line each.
     """
 
     manifest: Path
     archives: Path
     room: int
-    paths: tuple[str, ...]
-    files: int
-    size: int
-    state: str
     warnings: tuple[str, ...] = ()
 
 
@@ -57,22 +53,27 @@ def stage_in(request: Request, profile: Profile, data: PackedData | None) -> Sta
     """
     if data is None:
         return None
-    asked = request.data_transfer or profile.data_transfer
-    if asked == "broadcast" and profile.scheduler == "local":
-        raise HpcSubmitError(
-            "--data-transfer broadcast is not possible on this machine: its nodes share one disk",
-            "leave it out, or write --data-transfer direct",
-        )
+    chosen = transfer(request, profile)
     if profile.node_local_size and data.room > profile.node_local_size.megabytes * 1024:
         raise HpcSubmitError(
             f"the data need {data.room // 1024}M, and a node's own disk has {profile.node_local_size} in the "
             f"profile '{profile.name}'",
             "name fewer paths with --data, or read the large files from $scratch_dir",
         )
+    return StageIn(manifest=data.manifest, archives=data.archives, transfer=chosen)
+
+
+def transfer(request: Request, profile: Profile) -> str:
+    """Choose `direct` or `broadcast` for what comes to the nodes; HpcSubmitError where it is not possible."""
+    asked = request.data_transfer or profile.data_transfer
+    if asked == "broadcast" and profile.scheduler == "local":
+        raise HpcSubmitError(
+            "--data-transfer broadcast is not possible on this machine: its nodes share one disk",
+            "leave it out, or write --data-transfer direct",
+        )
     free_choice = asked == "auto" and profile.scheduler != "local"
     broadcast = asked == "broadcast" or (free_choice and request.num_nodes >= profile.broadcast_nodes)
-    transfer = "broadcast" if broadcast and request.num_nodes > 1 else "direct"
-    return StageIn(manifest=data.manifest, archives=data.archives, transfer=transfer)
+    return "broadcast" if broadcast and request.num_nodes > 1 else "direct"
 
 
 def collect(request: Request, experiment_dir: Path) -> Collect | None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.experiment import Command
@@ -13,24 +12,12 @@ from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory
+from hpcsubmit.virtualenv import Virtualenv
 
 RECORDS = "hpcsubmit"
 """The folder in the project's scratch folder that holds the records of its runs."""
 DEFAULT_CPUS = 2
 DEFAULT_MEM_PER_GPU = Memory.parse("10G")
-
-
-class Virtualenv(NamedTuple):
-    """The Python environment of a job.
-
-    path: the folder that the script activates, its final path.
-    requirements: the file that it is built from; None where it is ready.
-    note: what to tell the user of it, "" for nothing.
-    """
-
-    path: Path
-    requirements: Path | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +28,7 @@ class Context:
     run_id, version, command_line: as the script and the record show them.
     wandb_key_file: the file that the job reads the key from; None where it needs none.
     wandb_without_key: whether the project uses wandb and no key was found.
+    virtualenv: None with --no-env.
     visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
     data: what --data names, looked at; None without it.
     """
@@ -51,7 +39,7 @@ class Context:
     version: str
     command_line: str
     command: Command
-    virtualenv: Virtualenv
+    virtualenv: Virtualenv | None
     wandb_key_file: Path | None = None
     wandb_without_key: bool = False
     visible_gpus: tuple[str, ...] = ()
@@ -92,7 +80,7 @@ class Plan:
     experiment_file: Path
     command_text: str
     program: Program
-    virtualenv: Virtualenv
+    virtualenv: Virtualenv | None
     data: StageIn | None
     collect: Collect | None
     exports: tuple[tuple[str, str], ...]
@@ -113,7 +101,7 @@ class Plan:
     @property
     def stages_in(self) -> bool:
         """Whether archives are unpacked on the nodes."""
-        return self.data is not None
+        return self.data is not None or bool(self.virtualenv and self.virtualenv.manifest)
 
 
 def plan(request: Request, profile: Profile, context: Context) -> Plan:
@@ -183,7 +171,7 @@ def _directives(
     return (
         Directive(name="job-name", value=job_name),
         Directive(name="comment", value=context.run_id),
-        *_where(request, profile),
+        *where(request.account, request.partition, profile),
         Directive(name="time", value=str(request.time)),
         Directive(name="nodes", value=str(request.num_nodes)),
         Directive(name="ntasks-per-node", value=str(tasks)),
@@ -214,9 +202,10 @@ def _exports(
     return tuple((named | twins | {"OUTPUT_DIR": str(output_dir)} | world).items())
 
 
-def _where(request: Request, profile: Profile) -> list[Directive]:
-    account = request.account or profile.account
-    partition = request.partition or profile.partition
+def where(account: str | None, partition: str | None, profile: Profile) -> list[Directive]:
+    """Return the account and the partition of a job; None stands for "as the profile says"."""
+    account = account or profile.account
+    partition = partition or profile.partition
     found = []
     if account and profile.uses_accounts:
         found.append(Directive(name="account", value=account))
@@ -284,7 +273,7 @@ def _check_listed(option: str, value: str, listed: Sequence[str], where: str) ->
 def _notes(
     kind: JobKind, request: Request, profile: Profile, context: Context, cpus: int, tasks: int
 ) -> list[str]:
-    notes = [context.virtualenv.note] if context.virtualenv.note else []
+    notes = [context.virtualenv.note] if context.virtualenv and context.virtualenv.note else []
     if request.gpu_type and not profile.typed_gpus:
         notes.append(f"--gpu-type {request.gpu_type} is ignored: the GPUs of '{profile.name}' have no types")
     if request.account and not profile.uses_accounts:

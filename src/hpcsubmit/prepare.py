@@ -4,23 +4,28 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsubmit import __version__
 from hpcsubmit.cache import Cache
 from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
-from hpcsubmit.environment import find_virtualenv
+from hpcsubmit.environments.find import Wish, find_virtualenv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command_file
 from hpcsubmit.folders import local_scratch, user_profiles
 from hpcsubmit.host import Host
+from hpcsubmit.node_disks import PackedData, transfer
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project, find_experiment_file, find_project
 from hpcsubmit.request import Request
 from hpcsubmit.slurm import caller_variables
 from hpcsubmit.values import script_path
+from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_key import has_key, key_file, uses_wandb
+
+if TYPE_CHECKING:
+    from hpcsubmit.staging.snapshot import Snapshot
 
 SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
 CLUSTER_NAME_TIMEOUT = 2.0
@@ -31,6 +36,7 @@ class Prepared(NamedTuple):
     """A plan with what it was made from.
 
     dropped: the names of the caller's variables that sbatch does not get.
+    snapshot: the data of --data as they are now, None without it.
     """
 
     plan: Plan
@@ -38,6 +44,7 @@ class Prepared(NamedTuple):
     choice: Choice
     cluster: Cluster
     dropped: tuple[str, ...]
+    snapshot: "Snapshot | None" = None
 
 
 def prepare(
@@ -69,10 +76,12 @@ def prepare(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
             "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
         )
-    virtualenv = find_virtualenv(project, host)
+    virtualenv = None if request.no_env else _virtualenv(request, project, cluster.profile, host)
+    scratch_dir = scratch(cluster.profile, host) / project.name
+    snapshot = look_at_data(request, scratch_dir, cluster.profile, host)
     context = Context(
         project_root=project.root,
-        scratch_dir=scratch(cluster.profile, host) / project.name,
+        scratch_dir=scratch_dir,
         run_id=run_id,
         version=__version__,
         command_line=command_line,
@@ -81,6 +90,7 @@ def prepare(
         wandb_key_file=key_file(host),
         wandb_without_key=not has_key(host) and uses_wandb(command, project, virtualenv),
         visible_gpus=visible_gpus(host) if cluster.profile.scheduler == "local" else (),
+        data=_packed(snapshot),
     )
     return Prepared(
         plan=plan(request, cluster.profile, context),
@@ -88,17 +98,57 @@ def prepare(
         choice=choice,
         cluster=cluster,
         dropped=caller_variables(host.environ),
+        snapshot=snapshot,
     )
 
 
-def scheduler_here(host: Host, folder: Path) -> str:
-    """Return the `scheduler` of the cluster that a submission without --cluster would choose here."""
+def look_at_data(request: Request, scratch_dir: Path, profile: Profile, host: Host) -> "Snapshot | None":
+    """Look at what --data names; None without it. Raises HpcSubmitError for what cannot be packed."""
+    if not request.data:
+        return None
+    from hpcsubmit.staging.snapshot import look  # late: for data alone
+
+    compressors = profile.compressors
+    if profile.scheduler == "local":  # the nodes are this machine
+        compressors = tuple(name for name in ("gzip", "zstd") if host.which(name))
+    return look(request.data, scratch_dir, compress=request.compress, compressors=compressors, host=host)
+
+
+def _packed(snapshot: "Snapshot | None") -> PackedData | None:
+    if snapshot is None:
+        return None
+    from hpcsubmit.staging.store import Store  # late: for data alone
+
+    return PackedData(
+        manifest=snapshot.manifest,
+        archives=Store.of(snapshot.scratch_dir).archives,
+        room=snapshot.room_kib,
+        warnings=snapshot.warnings,
+    )
+
+
+def _virtualenv(request: Request, project: Project, profile: Profile, host: Host) -> Virtualenv:
+    wish = Wish(on_node=request.env_on_node, account=request.account, partition=request.partition)
+    found = find_virtualenv(project, host, profile, wish)
+    return found._replace(transfer=transfer(request, profile)) if found.manifest else found
+
+
+def profile_here(host: Host, folder: Path, asked: str | None = None) -> Profile:
+    """Return the profile that a submission from this folder would choose, in a project or not.
+
+    asked: the value of --cluster. Raises HpcSubmitError for an unknown profile.
+    """
     try:
         project = find_project(folder)
     except HpcSubmitError:
         project = None
     clusters = Clusters(user_folder=user_profiles(host), project=project)
-    return clusters.get(choose(clusters, surroundings(host), None).name).profile.scheduler
+    return clusters.get(choose(clusters, surroundings(host), asked).name).profile
+
+
+def scheduler_here(host: Host, folder: Path) -> str:
+    """Return the `scheduler` of the cluster that a submission without --cluster would choose here."""
+    return profile_here(host, folder).scheduler
 
 
 def scratch(profile: Profile, host: Host) -> Path:

@@ -51,9 +51,10 @@ def is_forgotten(scheduler: Scheduler, job: JobId) -> bool:
     return not parse_squeue(done.stdout) and (done.code == 0 or "Invalid job id" in done.stderr)
 
 
-def is_answering(scheduler: Scheduler) -> bool:
-    """Whether squeue gives any answer: without one, what is not known of a job means nothing."""
-    return _ask(scheduler, "squeue", "--noheader", "--me", f"--format={SQUEUE_FORMAT}").code == 0
+def queued(scheduler: Scheduler) -> tuple[JobStatus, ...] | None:
+    """Return this user's jobs that have not ended, each as squeue tells of it; None where it does not."""
+    done = _ask(scheduler, "squeue", "--noheader", "--me", f"--format={SQUEUE_FORMAT}")
+    return parse_squeue(done.stdout) if done.code == 0 else None
 
 
 def find_by_comment(scheduler: Scheduler, comments: Sequence[str]) -> dict[str, JobId]:

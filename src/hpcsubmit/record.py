@@ -43,7 +43,7 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         "log": plan.log,
         "version": plan.version,
         "directives": [str(directive) for directive in plan.directives],
-        "virtualenv": str(plan.virtualenv.path),
+        "virtualenv": str(plan.virtualenv.path) if plan.virtualenv else "",
         "output_dir": str(plan.output_dir),
         "data": str(plan.data.manifest) if plan.data else "",
         "collected": str(plan.collect.folder) if plan.collect else "",
@@ -52,16 +52,24 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         write_atomically(plan.run_dir / SCRIPT, script, mode=0o700)
         write_atomically(plan.run_dir / PLAN, _json(intention))
     except HpcSubmitError:
-        with suppress(OSError):  # what went wrong first is what to tell
-            for name in (SCRIPT, PLAN):
-                (plan.run_dir / name).unlink(missing_ok=True)
-            plan.run_dir.rmdir()
+        withdraw(plan.run_dir)
         raise
     return plan.run_dir / SCRIPT
 
 
+def withdraw(folder: Path) -> None:
+    """Remove the record of a submission that came to nothing before sbatch was asked."""
+    with suppress(OSError):  # what went wrong first is what to tell
+        for name in (PLAN, SCRIPT):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def write_result(folder: Path, **values: str) -> None:
-    """Complete a record: `job` and `code`, or `refused`. Raises HpcSubmitError."""
+    """Complete a record: `job`, `build` (the job that it waits for) and `code`, or `refused`.
+
+    Raises HpcSubmitError.
+    """
     write_atomically(folder / RESULT, _json(values))
 
 

@@ -31,9 +31,19 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
     user_templates: a folder whose templates shadow the shipped ones. cache: keeps the compiled templates.
     Raises HpcSubmitError for a mistake in the user's templates.
     """
+    return render_script("venv.sbatch.j2", user_templates, cache, plan=plan)
+
+
+def render_script(
+    template: str, user_templates: Path | None, cache: Cache | None = None, **values: object
+) -> str:
+    """Return what a template makes of values; a file of the user's of its name takes its place.
+
+    Raises HpcSubmitError for a mistake in the user's templates.
+    """
     own = user_templates if user_templates and user_templates.is_dir() else None
     try:
-        return _environment(own, cache).get_template("venv.sbatch.j2").render(plan=plan)
+        return _environment(own, cache).get_template(template).render(**values)
     except (jinja2.TemplateError, TypeError) as error:
         if own is None:
             raise
@@ -41,11 +51,6 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
             f"{error.filename}, line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else own
         )
         raise HpcSubmitError(f"{where}: {error}", "mend your template, or move it away") from error
-
-
-def render_own(template: str, **values: object) -> str:
-    """Return a shipped script that no user's template shadows; raises jinja2's errors, which are bugs here."""
-    return _environment(None, None).get_template(template).render(**values)
 
 
 def _environment(own: Path | None, cache: Cache | None) -> jinja2.Environment:

@@ -32,6 +32,8 @@ class Request:
     gpus, cpus: per node. memory_per_gpu and memory_per_node exclude each other.
     data: the words of --data, relative to the project's scratch folder. compress: auto, none, gzip or zstd.
     collect: paths below SLURM_TMPDIR. collect_grace: seconds before the time limit.
+    no_env: whether the program runs with the node's own Python. env_on_node: whether every node unpacks the
+    environment.
     """
 
     gpus: int = 1
@@ -51,6 +53,8 @@ class Request:
     compress: str = "auto"
     collect: tuple[str, ...] = ()
     collect_grace: int = 120
+    no_env: bool = False
+    env_on_node: bool = False
     sbatch_args: tuple[Directive, ...] = ()
 
 

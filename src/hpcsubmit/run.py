@@ -17,6 +17,7 @@ class Run:
 
     created: UTC, ISO 8601. log: the pattern that sbatch got.
     virtualenv, data: the paths of its environment and of the manifest of its data; "" where it has none.
+    build: the job that builds its environment and that it waits for, None for none.
     job: its job id, from result.json or else from what the script wrote when it began; None where neither
     is there. refused: what sbatch said, "" where it did not refuse. exit_code: what the script ended with.
     """
@@ -42,6 +43,7 @@ class Run:
     exit_code: int | None = None
     virtualenv: str = ""
     data: str = ""
+    build: JobId | None = None
 
     @property
     def log_path(self) -> Path | None:
@@ -55,6 +57,7 @@ class Run:
             "folder": str(self.folder),
             "job": None if self.job is None else str(self.job),
             "log": str(self.log_path) if self.job else None,
+            "build": None if self.build is None else str(self.build),
         }
 
 
@@ -63,7 +66,7 @@ def read_run(folder: Path) -> Run | None:
     plan, result = _read_json(folder / PLAN), _read_json(folder / RESULT)
     started = dict(line.split("=", 1) for line in _read_text(folder / STARTED).splitlines() if "=" in line)
     job = str(result.get("job") or started.get("job") or "")
-    code = _read_text(folder / EXIT).strip()
+    code, build = _read_text(folder / EXIT).strip(), str(result.get("build") or "")
     texts = (
         "run_id", "created", "cluster", "scheduler", "kind", "exp_name", "project", "job_name", "command",
         "command_line", "log", "version",
@@ -80,6 +83,7 @@ def read_run(folder: Path) -> Run | None:
         host=started.get("host", ""),
         exit_code=int(code) if code.isdecimal() else None,
         virtualenv=str(plan.get("virtualenv") or ""),
+        build=JobId.parse(build) if build.isdecimal() else None,
         data=str(plan.get("data") or ""),
     )
 

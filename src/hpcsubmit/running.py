@@ -8,8 +8,8 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
 
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores for itself, and a program it starts should not."""
@@ -98,3 +98,85 @@ class Running:
             else:
                 os.close(pipe)
                 del self._pipes[pipe]
+
+
+class Filter:
+    """A program that reads one open file and writes another."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    @classmethod
+    def start(cls, argv: Sequence[str], environ: Mapping[str, str], source: int, target: int) -> "Filter":
+        """Start a program of the PATH between two open files; raises OSError where that fails."""
+        program = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
+        if program is None:
+            raise FileNotFoundError(2, "there is no such program on the PATH", argv[0])
+        files = ((os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, target, 1))
+        return cls(
+            os.posix_spawn(program, list(argv), environ, file_actions=files, setsigdef=IGNORED_BY_PYTHON)
+        )
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit code (negative: the signal that ended it)."""
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+class Workers:
+    """Copies of this process that work side by side, and the lines that they write.
+
+    Leaving the `with` block kills those that still work. One whose parent was killed ends when it writes.
+    """
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self._at_work: list[int] = []
+        self._lines, self._lines_end = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in self._at_work:
+            os.kill(pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+        self.codes()
+        os.close(self._lines)
+        if self._lines_end >= 0:
+            os.close(self._lines_end)
+
+    def start(self, count: int, work: Callable[[int], None]) -> None:
+        """Let `count` copies work; `work` writes lines of at most select.PIPE_BUF bytes to the open file."""
+        for _ in range(count):
+            pid = os.fork()
+            if pid == 0:
+                self._work(work)
+            self.pids.append(pid)
+            self._at_work.append(pid)
+        os.close(self._lines_end)
+        self._lines_end = -1
+
+    def lines(self) -> Iterator[bytes]:
+        """Wait for the lines of all, until the last has ended."""
+        rest = b""
+        while chunk := os.read(self._lines, 1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+
+    def codes(self) -> list[int]:
+        """Wait for the end of those at work; return their exit codes (negative: a signal's number)."""
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in self._at_work]
+        self._at_work.clear()
+        return codes
+
+    def _work(self, work: Callable[[int], None]) -> None:
+        """Be a copy: never return into what the process was doing."""
+        code = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's: it ends its workers
+            os.close(self._lines)
+            work(self._lines_end)
+            code = 0
+        except BrokenPipeError:  # nobody reads any more: the parent was killed
+            pass
+        finally:
+            os._exit(code)

@@ -1,14 +1,15 @@
 """Where the wandb key of a job comes from. The key itself goes nowhere from here."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from hpcsubmit.experiment import Command
 from hpcsubmit.folders import home
 from hpcsubmit.host import Host
-from hpcsubmit.plan import Virtualenv
 from hpcsubmit.project import Project
 from hpcsubmit.values import script_path
+from hpcsubmit.virtualenv import Virtualenv
 
 CREDENTIALS = "wandb_credentials.txt"
 
@@ -43,13 +44,12 @@ def has_key(host: Host) -> bool:
     return re.search(r"machine\s+\S*wandb", netrc) is not None
 
 
-def uses_wandb(command: Command, project: Project, virtualenv: Virtualenv) -> bool:
-    """Whether the command, the requirements or the environment mention wandb."""
+def uses_wandb(command: Command, project: Project, virtualenv: Virtualenv | None) -> bool:
+    """Whether the command, the files that name the packages, or the environment mention wandb."""
     if "wandb" in command.text:
         return True
-    try:
-        if "wandb" in (project.root / "requirements.txt").read_text(errors="replace"):
-            return True
-    except OSError:
-        pass
-    return any(virtualenv.path.glob("lib/python3*/site-packages/wandb"))
+    for name in ("requirements.txt", "Pipfile", "pyproject.toml"):
+        with suppress(OSError):
+            if "wandb" in (project.root / name).read_text(errors="replace"):
+                return True
+    return virtualenv is not None and any(virtualenv.path.glob("lib/python3*/site-packages/wandb"))

@@ -7,12 +7,13 @@ from pathlib import Path
 from hpcsubmit.clusters import Clusters
 from hpcsubmit.experiment import read_command
 from hpcsubmit.node_disks import PackedData
-from hpcsubmit.plan import Context, Plan, Virtualenv, plan
+from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.render import render
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
+from hpcsubmit.virtualenv import Virtualenv
 
 RUN_ID = "r20260131-235959-a2b3"
 HOUR = Walltime.parse("00-01:00:00")
@@ -70,10 +71,6 @@ def packed(context: Context) -> Context:
         manifest=store / "sets" / "0123456789abcdef01234567.manifest",
         archives=store / "archives",
         room=90_000,
-        paths=("datasets/d1", "datasets/d2"),
-        files=20_000,
-        size=82_000_000,
-        state="packed already",
     )
     return replace(context, data=data)
 

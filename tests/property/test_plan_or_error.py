@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command
-from hpcsubmit.plan import Context, Plan, Virtualenv, plan
+from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import FIELDS, Profile
 from hpcsubmit.render import render
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import LARGEST_INT, Memory, Walltime
+from hpcsubmit.virtualenv import Virtualenv
 
 COUNTS = st.integers(1, 9) | st.integers(1, LARGEST_INT)
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,8}", fullmatch=True)

@@ -7,11 +7,12 @@ import pytest
 
 from golden.cases import HOUR, TWO_BY_TWO, context, shipped
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.plan import Context, Plan, Virtualenv, plan
+from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
+from hpcsubmit.virtualenv import Virtualenv
 
 PLAIN = Request(time=HOUR)
 GENERIC = shipped("generic")

@@ -14,7 +14,9 @@ from sandbox import HPCSUBMIT, Sandbox
 QUESTION = b"Submit? [y/N]"
 
 
-def at_a_terminal(sandbox: Sandbox, *argv: str, typed: bytes) -> tuple[int, bytes]:
+def at_a_terminal(
+    sandbox: Sandbox, *argv: str, typed: bytes, question: bytes = QUESTION
+) -> tuple[int, bytes]:
     """Run it with a terminal as stdin and stderr, and type when it asks; return code and screen."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -35,7 +37,7 @@ def at_a_terminal(sandbox: Sandbox, *argv: str, typed: bytes) -> tuple[int, byte
             shown += os.read(ours, 65536) if ready else b""
         except OSError:  # the other end is closed
             break
-        if typed and QUESTION in shown:
+        if typed and question in shown:
             os.write(ours, typed)
             typed = b""
         if process.poll() is not None and not ready:

@@ -16,6 +16,8 @@ COMMANDS = {
     "submit": "submit a job; the same as hpcsubmit without a command",
     "status": "what the scheduler knows of jobs",
     "cancel": "end jobs",
+    "clean": "remove what nothing needs any more: clean nodes, clean data, clean env",
+    "env": "the environment of the project's jobs: what it is, and its building",
     "runs": "list what was submitted; runs show RUN prints one",
     "clusters": "list the cluster profiles; clusters show NAME prints one",
 }

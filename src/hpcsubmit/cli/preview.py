@@ -3,20 +3,25 @@
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import NO_SBATCH
 from hpcsubmit.prepare import Prepared
+from hpcsubmit.virtualenv import Virtualenv
 
 
 def preview(prepared: Prepared, *, dry_run: bool) -> str:
     """Return the preview: where the job goes, every sbatch option, the command, and what comes before it."""
     plan = prepared.plan
-    build = plan.virtualenv.requirements
-    environment = f"{plan.virtualenv.path}" + (f" (to be built from {build})" if build else "")
     missing = [str(folder) for folder in plan.folders if not folder.is_dir()]
     rows = [
         ("cluster", f"{plan.cluster} ({prepared.choice.reason})"),
         ("project", str(plan.project_root)),
         ("command", plan.command_text),
         ("starts", " ".join(word.raw for word in (*plan.program.launcher, *plan.program.arguments))),
-        ("environment", environment),
+        ("environment", _environment(plan.virtualenv)),
+        *_data(prepared),
+        *(
+            [("collects", f"{', '.join(plan.collect.paths)} to {plan.collect.folder}/JOB")]
+            if plan.collect
+            else []
+        ),
         *((f"--{d.name}", d.value if d.value is not None else "") for d in plan.directives),
         ("log", plan.log.replace("%%", "%").replace("%j", "JOB")),
         *(("new folder", folder) for folder in missing),
@@ -32,3 +37,28 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
         lines.append(f"note: sbatch does not get these variables of yours: {', '.join(prepared.dropped)}")
     lines += [f"warning: {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def _environment(virtualenv: Virtualenv | None) -> str:
+    """Where the environment is, and what is left to do for it."""
+    if virtualenv is None:
+        return "none: the program runs with the python of the node"
+    build = virtualenv.build
+    there = str(virtualenv.path)
+    if build is None:
+        return there
+    if build.job:
+        return f"{there} (job {build.job} is building it, and this job waits for that)"
+    what = "built" if build.makes else "packed for the nodes"
+    where = ", in a job that this job waits for" if build.in_job else ", here, before the job is submitted"
+    return f"{there} (to be {what} from {build.source}{where})"
+
+
+def _data(prepared: Prepared) -> list[tuple[str, str]]:
+    """What comes to the nodes' disks, and how."""
+    if prepared.snapshot is None or prepared.plan.data is None:
+        return []
+    from hpcsubmit.cli.packing import data_text  # late: for data alone
+
+    how = {"direct": "every node reads the archives", "broadcast": "one node reads, sbcast sends to all"}
+    return [("data", data_text(prepared.snapshot)), ("transfer", how[prepared.plan.data.transfer])]

@@ -1,7 +1,8 @@
 """`hpcsubmit status [RUN|JOB...]`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import click
 
@@ -9,7 +10,7 @@ from hpcsubmit.cli.runs import job_text
 from hpcsubmit.cli.table import align
 from hpcsubmit.history import Target, find_target, history, where_nothing_was_looked_for
 from hpcsubmit.host import Host
-from hpcsubmit.job_status import JobStatus
+from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.queue import statuses
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.slurm import JobId
@@ -27,6 +28,25 @@ def _status(words: tuple[str, ...]) -> None:
     known = _ask_all(targets, host)
     rows = [("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY"), *(_row(target, known) for target in targets)]
     click.echo("\n".join(align(rows)) if targets else "no runs yet")
+    if words:
+        _tell_failed_builds(targets, known, host)
+
+
+def _tell_failed_builds(
+    targets: Iterable[Target], known: Mapping[tuple[str, JobId], JobStatus], host: Host
+) -> None:
+    """Show why jobs never ran whose environment could not be built."""
+    for run in (target.run for target in targets if target.run and target.run.build):
+        status = known.get((run.scheduler, run.job)) if run.job else None
+        waits = status and status.state is JobState.PENDING and status.detail != "DependencyNeverSatisfied"
+        if run.started or waits or not run.virtualenv:
+            continue
+        from hpcsubmit.environments.job import failure  # late: for builds alone
+
+        failed = failure(Path(run.virtualenv), run.build, host)
+        if failed:
+            lines = "".join(f"  {line}\n" for line in failed.lines)
+            click.echo(f"job {run.job} did not run: {failed.message}:\n{lines}{failed.hint}")
 
 
 def _ask_all(targets: Iterable[Target], host: Host) -> dict[tuple[str, JobId], JobStatus]:

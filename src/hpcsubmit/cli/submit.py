@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from hpcsubmit.host import Host
 from hpcsubmit.prepare import Prepared, prepare
 from hpcsubmit.request import Request, parse_sbatch_arg
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
+from hpcsubmit.slurm import JobId
 from hpcsubmit.submit import Submission, submit
 from hpcsubmit.values import (
     DRY_RUN,
@@ -119,7 +121,8 @@ OPTIONS = [
         "$SCRATCH/PROJECT, up to the next option.",
     ),
     Option(
-        ["--data-transfer"], type=click.Choice(["auto", "direct", "broadcast"]), shown_default="the profile's",
+        ["--data-transfer"], type=click.Choice(["auto", "direct", "broadcast"]),
+        shown_default="the profile's",
         help="Whether every node reads the shared file system, or one reads and sends.",
     ),
     Option(
@@ -132,8 +135,13 @@ OPTIONS = [
     ),
     Option(
         ["--collect-grace"], type=_count("--collect-grace"), default=120, shown_default="120",
-        help="Seconds before the time limit at which the program is told to end, so that --collect is in time.",
+        help="Seconds before the limit at which the program is told to end, so that --collect is in time.",
     ),
+    Option(
+        ["--env-on-node"], is_flag=True,
+        help="Pack the environment once, and unpack it on every node's own disk.",
+    ),
+    Option(["--no-env"], is_flag=True, help="Run with the node's own Python, without an environment."),
     # Read, so that their mistakes are found, and refused until hpcsubmit can do what they ask for.
     Option(["-s", "--singularity-container"], also=["--container"], hidden=True),
     Option(["--workdir"], also=["--work-dir"], hidden=True),
@@ -177,7 +185,14 @@ def _submit(**options: Any) -> int:
         return 0
     if not flags["yes"] and sys.stdin and sys.stdin.isatty() and not _agreed():
         raise HpcSubmitError("not submitted, as you answered", "add --yes to submit without the question")
-    done = submit(prepared.plan, script, project=prepared.project, scheduler=scheduler, host=host)
+    done = submit(
+        prepared.plan,
+        script,
+        project=prepared.project,
+        scheduler=scheduler,
+        host=host,
+        pack=_packing(prepared, host),
+    )
     cache.keep()
     if done.remarks:
         click.echo(done.remarks, err=True)
@@ -195,6 +210,8 @@ def _request(options: dict[str, Any]) -> Request:
         raise UsageError(
             "--parsable and --follow exclude each other", "with --follow, stdout is the job's output"
         )
+    if options["no_env"] and options["env_on_node"]:
+        raise UsageError("--no-env and --env-on-node exclude each other", "give one of them")
     for name, (option, instead) in NOT_YET.items():
         if options[name] not in (None, ()):
             raise HpcSubmitError(f"hpcsubmit cannot do {option} yet", instead)
@@ -216,6 +233,8 @@ def _request(options: dict[str, Any]) -> Request:
         compress=options["data_compress"],
         collect=options["collect"],
         collect_grace=options["collect_grace"],
+        no_env=options["no_env"],
+        env_on_node=options["env_on_node"],
         sbatch_args=options["sbatch_arg"],
     )
 
@@ -251,6 +270,15 @@ def _render(prepared: Prepared, host: Host, cache: Cache) -> str:
     )
 
 
+def _packing(prepared: Prepared, host: Host) -> Callable[[], None] | None:
+    """What packs the data, None without any; also for packed ones, which may be cleaned away by then."""
+    if prepared.snapshot is None:
+        return None
+    from hpcsubmit.cli.packing import pack_in_view  # late: for data alone
+
+    return partial(pack_in_view, prepared.snapshot, prepared.cluster.profile.shared_read_rate, host)
+
+
 def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:
     from hpcsubmit.follow import follow  # late: for --follow alone
 
@@ -268,6 +296,8 @@ def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:
         click.echo(f"\njob {done.job} goes on; hpcsubmit cancel {done.job} ends it", err=True)
         return INTERRUPTED
     if followed.code != 0:
+        if done.build:
+            _tell_failed_build(done.build, prepared)
         state = followed.status.state.value if followed.status else "ended"
         raise HpcSubmitError(
             f"job {done.job} is {state}, exit code {followed.code}",
@@ -275,6 +305,17 @@ def _follow(done: Submission, prepared: Prepared, scheduler: Scheduler) -> int:
             exit_code=followed.code,
         )
     return 0
+
+
+def _tell_failed_build(build: JobId, prepared: Prepared) -> None:
+    """Raise HpcSubmitError where a job never ran since its environment could not be built."""
+    from hpcsubmit.environments.job import failure  # late: for failed builds alone
+
+    virtualenv = prepared.plan.virtualenv
+    failed = failure(virtualenv.path, build, Host(environ=dict(os.environ))) if virtualenv else None
+    if failed:
+        click.echo("\n".join(failed.lines), err=True)
+        raise HpcSubmitError(f"the job did not run: {failed.message}", failed.hint)
 
 
 def _version(ctx: click.Context, param: click.Parameter, asked: Any) -> None:  # noqa: ARG001 - click's

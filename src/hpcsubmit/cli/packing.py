@@ -1,0 +1,64 @@
+"""How far packing is, on a terminal; in one line at its end elsewhere."""
+
+import sys
+import time
+
+import click
+
+from hpcsubmit.host import Host
+from hpcsubmit.staging.pack import pack
+from hpcsubmit.staging.progress import progress_text
+from hpcsubmit.staging.snapshot import Snapshot
+from hpcsubmit.values import bytes_text
+
+_BETWEEN = 0.1
+"""Seconds between two states of the bar."""
+
+
+class Bar:
+    """A progress bar on stderr that one line takes the place of at the end."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._shown = 0.0
+        self._live = bool(sys.stderr and sys.stderr.isatty())
+        self.done = 0
+
+    def advanced(self, done: int, total: int) -> None:
+        """Draw the bar anew, ten times a second at most."""
+        self.done = done
+        now = time.monotonic()
+        if self._live and (now - self._shown >= _BETWEEN or done >= total):
+            self._shown = now
+            click.echo(f"\r\033[K{progress_text(done, total, now - self._begun)}", nl=False, err=True)
+
+    def waits(self) -> None:
+        """Say that another submission packs here."""
+        click.echo("another hpcsubmit packs data of this project: waiting for it", err=True)
+
+    def end(self) -> None:
+        """Put what was done in place of the bar."""
+        took = max(time.monotonic() - self._begun, 0.001)
+        wipe = "\r\033[K" if self._live and self._shown else ""
+        if self.done:
+            rate = bytes_text(round(self.done / took))
+            click.echo(f"{wipe}packed {bytes_text(self.done)} in {took:.1f} s, {rate}/s", err=True)
+
+
+def pack_in_view(snapshot: Snapshot, read_rate: int, host: Host) -> None:
+    """Pack what is missing of a snapshot, and show how far it is. Raises HpcSubmitError as pack does."""
+    bar = Bar()
+    try:
+        pack(snapshot, host=host, read_rate=read_rate, progress=bar)
+    finally:
+        bar.end()
+
+
+def data_text(snapshot: Snapshot) -> str:
+    """Say what data there are, and what is left to do for them."""
+    files = f"{snapshot.files:,} file{'' if snapshot.files == 1 else 's'}"
+    what = f"{', '.join(snapshot.paths)}: {files}, {bytes_text(snapshot.bytes)}"
+    left = snapshot.to_pack
+    if snapshot.fresh:
+        return f"{what}; packed already"
+    return f"{what}; to be packed: {left.archives} of {left.of} archives, {bytes_text(left.bytes)}"

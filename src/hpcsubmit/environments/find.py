@@ -1,0 +1,135 @@
+"""Which environment a submission uses, and whether anything is left to do for it; changes nothing."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpcsubmit.environments.interpreter import find_python
+from hpcsubmit.environments.layout import BUILT, LINK, generations, is_users_own, manifest_of, read_stamp
+from hpcsubmit.environments.sources import REQUIREMENTS, Source, find_source
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.host import Host
+from hpcsubmit.profile import Profile
+from hpcsubmit.project import Project
+from hpcsubmit.values import script_path
+from hpcsubmit.virtualenv import Virtualenv
+
+FORMAT = "1"
+"""Part of every key: another way to build makes another environment."""
+
+
+class Wish(NamedTuple):
+    """What is asked for of an environment.
+
+    on_node: whether every node unpacks it. rebuild: whether a new generation is made of one that is finished.
+    account, partition: for the job that builds it; None stands for "as the profile says".
+    """
+
+    on_node: bool = False
+    rebuild: bool = False
+    account: str | None = None
+    partition: str | None = None
+
+
+class Ingredients(NamedTuple):
+    """What an environment is made from. python: as `find_python` says; with modules its name alone."""
+
+    source: Source
+    python: Mapping[str, str]
+    files: str
+
+    def key(self, profile: Profile) -> str:
+        """Name the environment: HASH."""
+        python = self.python.get("interpreter", "")
+        packages = (profile.packages, profile.wheelhouse)
+        parts = [FORMAT, self.source.path.name, self.files, python, profile.modules, *packages]
+        if profile.modules:
+            parts.append(profile.python)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) -> Virtualenv:
+    """Find the environment of a project's jobs; raises HpcSubmitError where none is there nor can be made.
+
+    A `virtual_env` that hpcsubmit did not make is the user's own. Otherwise it is the newest finished
+    generation of .virtual_envs/HASH, HASH being that of the files, the Python and the profile's settings.
+    """
+    link = project.root / LINK
+    if is_users_own(link):
+        return _users_own(link, wish)
+    source = find_source(project.root)
+    current = read_stamp(link)
+    if source is None:
+        return _last_built(project, link, current, wish)
+    made_from = Ingredients(source, _python(profile, host, current or {}), digest(source))
+    return _newest(made_from, project, host, profile, wish)
+
+
+def _newest(made_from: Ingredients, project: Project, host: Host, profile: Profile, wish: Wish) -> Virtualenv:
+    key = made_from.key(profile)
+    there = generations(project.root / BUILT, key)
+    finished = [(number, path) for number, path in there if read_stamp(path) is not None]
+    number, path = finished[-1] if finished else (0, project.root / BUILT / key)
+    if finished and wish.rebuild:
+        path = project.root / BUILT / f"{key}.{number + 1}"
+    makes = wish.rebuild or not finished
+    manifest = manifest_of(path) if wish.on_node else None
+    packs = manifest is not None and not manifest.is_file()
+    if not makes and not packs:
+        return Virtualenv(path=path, manifest=manifest)
+    from hpcsubmit.environments.prepare_build import prepare_build  # late: for builds alone
+
+    build = prepare_build(path, made_from, host, profile, wish, makes=makes, packs=packs)
+    return Virtualenv(path=path, build=build, manifest=manifest)
+
+
+def _users_own(link: Path, wish: Wish) -> Virtualenv:
+    if not (link / "bin" / "python").is_file():
+        raise HpcSubmitError(
+            f"{link} has no bin/python: it is not a whole virtual environment",
+            f"remove it, and hpcsubmit builds one from {REQUIREMENTS}",
+        )
+    if wish.on_node:
+        raise HpcSubmitError(
+            f"--env-on-node unpacks what hpcsubmit built, and {link} is your own: it may change at any time",
+            f"leave out --env-on-node, or move {link} away and list its packages in {REQUIREMENTS}",
+        )
+    return Virtualenv(path=link, note=f"the environment {link} is your own and used as it is")
+
+
+def _last_built(project: Project, link: Path, stamp: dict[str, Any] | None, wish: Wish) -> Virtualenv:
+    """The environment that virtual_env links to, where the files that it was made from are gone."""
+    if stamp is None or wish.rebuild:
+        raise HpcSubmitError(
+            f"the project has neither a {LINK} folder nor a Pipfile, {REQUIREMENTS} or uv.lock: "
+            f"{project.root}",
+            f"write the packages that the program needs into {project.root / REQUIREMENTS}, one a line, "
+            "or use the Python that the node has with --no-env",
+        )
+    path = script_path(link.resolve(), "the virtual environment")
+    manifest = manifest_of(path) if wish.on_node else None
+    if manifest and not manifest.is_file():
+        raise HpcSubmitError(
+            f"--env-on-node: {path} has no archive, and the files that it was made from are gone",
+            f"write {REQUIREMENTS} again, or leave out --env-on-node",
+        )
+    return Virtualenv(path=path, manifest=manifest)
+
+
+def _python(profile: Profile, host: Host, stamp: Mapping[str, Any]) -> dict[str, str]:
+    """The interpreter; {} where it comes from modules, which are loaded when the environment is built."""
+    if profile.modules:
+        return {}
+    known = stamp.get("python")
+    return find_python(profile.python, host, known if isinstance(known, dict) else {})
+
+
+def digest(source: Source) -> str:
+    """Stand for what is written in a project's files: a stamp keeps it."""
+    found = hashlib.sha256()
+    for name, content in source.files:
+        found.update(f"{name}\0{len(content)}\0".encode())
+        found.update(content)
+    return found.hexdigest()
