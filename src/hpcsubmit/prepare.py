@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,7 +78,7 @@ def prepare(
         )
     virtualenv = None if request.no_env else _virtualenv(request, project, cluster.profile, host)
     scratch_dir = scratch(cluster.profile, host) / project.name
-    snapshot = look_at_data(request, scratch_dir, cluster.profile, host)
+    snapshot = look_at_data(request.data, request.compress, scratch_dir, cluster.profile, host)
     context = Context(
         project_root=project.root,
         scratch_dir=scratch_dir,
@@ -102,16 +102,18 @@ def prepare(
     )
 
 
-def look_at_data(request: Request, scratch_dir: Path, profile: Profile, host: Host) -> "Snapshot | None":
+def look_at_data(
+    words: Sequence[str], compress: str, scratch_dir: Path, profile: Profile, host: Host
+) -> "Snapshot | None":
     """Look at what --data names; None without it. Raises HpcSubmitError for what cannot be packed."""
-    if not request.data:
+    if not words:
         return None
     from hpcsubmit.staging.snapshot import look  # late: for data alone
 
     compressors = profile.compressors
     if profile.scheduler == "local":  # the nodes are this machine
         compressors = tuple(name for name in ("gzip", "zstd") if host.which(name))
-    return look(request.data, scratch_dir, compress=request.compress, compressors=compressors, host=host)
+    return look(words, scratch_dir, compress=compress, compressors=compressors, host=host)
 
 
 def _packed(snapshot: "Snapshot | None") -> PackedData | None:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,108 +12,13 @@ from hpcsubmit.node_answers import Answer, Report, answers, parse_report, text_o
 from hpcsubmit.node_cleaning import Asked
 from hpcsubmit.scheduler import Scheduler
 from hpcsubmit.slurm import JobId
-from sandbox import HPCSUBMIT, Said, Sandbox
-from unit.test_question import at_a_terminal
-
-# Stand-ins for Slurm: a job is a file that holds its line of squeue. sbatch runs the script at once, on a
-# disk of the node's own, unless the node is named in `down` (the job waits) or in `refused`.
-SBATCH = """#!/bin/bash
-root={root}
-echo "$*" >>"$root/sbatch.argv"
-for word; do case $word in
-  --nodelist=*) node=${{word#*=}} ;;
-  --output=*) log=${{word#*=}} ;;
-  --comment=*) comment=${{word#*=}} ;;
-esac; script=$word; done
-log=${{log//%%/%}}
-if grep -qsx "$node" "$root/refused"; then echo 'sbatch: error: invalid account' >&2; exit 1; fi
-job=$((100 + $(wc -l <"$root/sbatch.argv")))
-state=COMPLETED reason=None
-if grep -qsx "$node" "$root/down"; then state=PENDING reason='ReqNodeNotAvail, UnavailableNodes:n3'; fi
-echo "Submitted batch job $job"
-if [ $state = COMPLETED ]; then
-  sed "s#@node#$node#" "$script" >"$root/running.sh"
-  SLURM_JOB_ID=$job SLURMD_NODENAME=$node bash "$root/running.sh" >"$log" 2>&1 </dev/null || state=FAILED
-fi
-echo "$job|$state|$reason|$node|$comment" >"$root/jobs/$job"
-"""
-SQUEUE = """#!/bin/bash
-root={root} jobs=all
-for word; do case $word in --jobs=*) jobs=${{word#--jobs=}} ;; --format=%T) field=2 ;; esac; done
-cd "$root/jobs" || exit 1
-if [ "$jobs" = all ]; then set -- *; else IFS=, read -ra list <<<"$jobs"; set -- "${{list[@]}}"; fi
-for job; do
-  [ -e "$job" ] || continue
-  if [ -n "$field" ]; then cut -d'|' -f2 "$job"; else grep -E '\\|(PENDING|RUNNING)\\|' "$job"; fi
-done
-exit 0
-"""
-SCONTROL = """#!/bin/bash
-root={root}
-case "$1 $2" in
-  "show hostnames") eval "echo ${{3/\\[/{{}}" | tr -d ']' | tr ' ' '\\n' ;;
-  *) for last; do :; done
-     IFS='|' read -r job state _ <"$root/jobs/$last" && echo "JobId=$job JobState=$state ExitCode=0:0" ;;
-esac
-"""
-SINFO = """#!/bin/sh
-echo "$*" >>{root}/sinfo.argv
-case "$*" in *partition=nope*) ;; *) printf 'n1\\nn1\\nn2\\nn3\\nn3\\n' ;; esac
-"""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A sandbox whose cluster `mine` has the nodes n1, n2 and n3, each with a disk of its own."""
-
-    sandbox: Sandbox
-
-    def disk(self, node: str) -> Path:
-        return self.sandbox.root / "disks" / node
-
-    def leaves(self, node: str, name: str, size: int = 0) -> Path:
-        folder = self.disk(node) / f"{user()}_{name}"
-        folder.mkdir(mode=0o700, parents=True)
-        (folder / "data").write_bytes(b"x" * size)
-        return folder
-
-    def profile(self, **fields: str) -> None:
-        base = self.sandbox.root / "disks" / "@node"
-        known = {"slurm_tmpdir": "made", "node_local_base": str(base)}
-        text = "".join(f"{name}: {value}\n" for name, value in (known | fields).items())
-        self.sandbox.write(text, self.sandbox.root / "home/.config/hpcsubmit/profiles/mine.yaml")
-
-    def mark(self, name: str, *nodes: str) -> None:
-        (self.sandbox.root / name).write_text("".join(f"{node}\n" for node in nodes))
-
-    def clean(self, *argv: str, **environ: str) -> Said:
-        return self.sandbox.hpcsubmit("clean", "nodes", *argv, environ=self.sandbox.environ | environ)
-
-    def submitted(self) -> list[list[str]]:
-        """The words of each call of sbatch."""
-        path = self.sandbox.root / "sbatch.argv"
-        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-
-    def kept_logs(self) -> list[Path]:
-        return sorted((self.sandbox.scratch / "hpcsubmit" / "cleaning").glob("*/*"))
-
-
-def user() -> str:
-    return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+from sandbox import HPCSUBMIT, Sandbox
+from small_cluster import Cluster, make_cluster
 
 
 @pytest.fixture
 def cluster(sandbox: Sandbox) -> Cluster:
-    made = Cluster(sandbox)
-    for node in ("n1", "n2", "n3"):
-        made.disk(node).mkdir(parents=True)
-    (sandbox.root / "jobs").mkdir()
-    for name, script in (("sbatch", SBATCH), ("squeue", SQUEUE), ("scontrol", SCONTROL), ("sinfo", SINFO)):
-        sandbox.install(name, script.format(root=sandbox.root))
-    sandbox.install("sacct", "#!/bin/sh\n")
-    made.profile()
-    sandbox.environ.update(HPCSUBMIT_CLUSTER="mine")
-    return made
+    return make_cluster(sandbox)
 
 
 def test_every_node_gets_one_job_and_one_line(cluster: Cluster) -> None:
@@ -235,90 +139,6 @@ def test_what_is_kept_is_told_with_its_reason(cluster: Cluster) -> None:
     assert folder.is_dir()
 
 
-def refused(cluster: Cluster, *argv: str, code: int = 1, **environ: str) -> tuple[str, str]:
-    said = cluster.sandbox.refuses("clean", "nodes", *argv, code=code, **environ)
-    return said.error, said.hint
-
-
-NOTHING = "there is nothing to clean; --cluster NAME means another cluster"
-
-
-def test_clusters_on_which_nothing_is_left_are_refused(cluster: Cluster) -> None:
-    assert refused(cluster, "--yes", "--cluster", "local") == (
-        "the nodes of 'local' are this machine, whose jobs remove their own folders", NOTHING,
-    )  # fmt: skip
-    cluster.profile(slurm_tmpdir="given")
-    assert refused(cluster, "--yes") == (
-        "'mine' makes SLURM_TMPDIR itself and removes it after every job, however that ends", NOTHING,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        ("echo 'id: no name for user ID 1234' >&2; echo 1234; exit 1", "id: no name for user ID 1234"),
-        ("echo", "id -un says nothing"),
-        (":", "id -un says nothing"),
-    ],
-)  # fmt: skip
-def test_a_user_without_a_name_is_refused(cluster: Cluster, script: str, said: str) -> None:
-    cluster.sandbox.install("id", f"#!/bin/sh\n{script}\n")
-    assert refused(cluster, "--yes") == (
-        f"this user has no name ({said}), and the folders on the nodes are known by it",
-        "log in to the cluster as yourself; if id -un fails there too, tell the site",
-    )
-
-
-def test_nodes_that_are_not_known_are_an_error(cluster: Cluster) -> None:
-    hint = "see sinfo for the partitions there are; or name the nodes in the profile, nodes: node[01-12]"
-    asked = "sinfo --noheader --Node --format=%N --partition=nope"
-    assert refused(cluster, "--yes", "-p", "nope") == (
-        f"the nodes of 'mine' are not known: {asked} says nothing", hint,
-    )  # fmt: skip
-    cluster.sandbox.install("sinfo", "#!/bin/sh\necho 'sinfo: error: no controller' >&2; exit 1\n")
-    assert refused(cluster, "--yes")[0].endswith("says sinfo: error: no controller")
-    cluster.sandbox.install("sinfo", "#!/bin/sh\necho 'plai]'\n")
-    assert refused(cluster, "--yes")[0].endswith("says plai]")
-
-
-def test_without_sbatch_or_scratch_it_is_refused(cluster: Cluster) -> None:
-    assert refused(cluster, "--yes", SCRATCH="")[0] == "SCRATCH is not set"
-    (cluster.sandbox.bin / "sbatch").unlink()
-    for name in ("id", "sinfo"):
-        (cluster.sandbox.bin / name).unlink(missing_ok=True)
-    environ = {"PATH": str(cluster.sandbox.bin)}
-    assert (
-        refused(cluster, "--yes", **environ)[0] == "there is no sbatch on the PATH, and the cluster is 'mine'"
-    )
-
-
-def test_a_wrong_wait_is_refused(cluster: Cluster) -> None:
-    for wrong in ("x", "-1", "1.5"):
-        assert refused(cluster, "--wait", wrong, code=2)[1] == "write --wait 2, say"
-
-
-def test_without_a_terminal_it_needs_a_yes(cluster: Cluster) -> None:
-    folder = cluster.leaves("n1", "7")
-    before = cluster.sandbox.tree()
-    said = cluster.clean()
-    assert (said.code, said.stdout) == (1, "")
-    assert said.error == "nothing is removed without a terminal to ask on"
-    assert said.hint == "add --yes to remove what is listed above"
-    assert f"{cluster.disk('@node')}/{user()}_JOB" in said.stderr
-    assert (cluster.sandbox.tree(), cluster.submitted()) == (before, [])
-    assert folder.is_dir()
-
-
-@pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
-def test_on_a_terminal_it_asks(cluster: Cluster, typed: bytes, code: int) -> None:
-    folder = cluster.leaves("n1", "7")
-    found, shown = at_a_terminal(cluster.sandbox, "clean", "nodes", typed=typed, question=b"Remove? [y/N]")
-    assert (found, folder.exists()) == (code, code == 1), shown
-    if code:
-        assert b"error: nothing is removed, as you answered\r\n" in shown
-        assert b"hint: add --yes to remove without the question\r\n" in shown
-
-
 def test_ctrl_c_stops_the_waiting_and_the_jobs_go_on(cluster: Cluster) -> None:
     cluster.mark("down", "n3")
     with subprocess.Popen(
@@ -378,25 +198,3 @@ def test_a_long_list_of_reasons_is_cut_short() -> None:
     text = text_of(report, listing=False)
     assert text.startswith("nothing to remove; kept /d/u_0: job 0 is RUNNING; /d/u_1")
     assert text.endswith("; /d/u_2: job 2 is RUNNING; and 2 more")
-
-
-@pytest.mark.parametrize(
-    ("argv", "error", "hint"),
-    [
-        ([], "hpcsubmit clean needs to know what", "write hpcsubmit clean nodes or data or env"),
-        (["node"], "hpcsubmit clean does not know 'node'", "did you mean nodes?"),
-        (["nodes", "--dry"], "there is no option --dry", "did you mean --dry-run?"),
-        (["data", "--al"], "there is no option --al", "did you mean --all?"),
-    ],
-)
-def test_a_wrong_command_line_is_told(sandbox: Sandbox, argv: list[str], error: str, hint: str) -> None:
-    said = sandbox.refuses("clean", *argv, code=2)
-    assert (said.error, said.hint) == (error, hint)
-
-
-def test_the_help_lists_what_can_be_cleaned(sandbox: Sandbox) -> None:
-    said = sandbox.hpcsubmit("clean", "--help")
-    assert said.code == 0
-    for name in ("nodes", "data", "env"):
-        assert f"\n  {name} " in said.stdout
-        assert "--dry-run" in sandbox.hpcsubmit("clean", name, "--help").stdout

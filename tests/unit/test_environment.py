@@ -1,63 +1,51 @@
-"""The virtual environment of a job: found, built, or an error."""
+"""Which environment a job has: found, named by what it is made from, or an error. Nothing is built here."""
 
-import os
+import json
 import shutil
 import subprocess
-import time
+import sys
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox import HPCSUBMIT, Said, Sandbox
+from golden.cases import shipped
+from hpcsubmit.environments.find import Wish, find_virtualenv
+from hpcsubmit.environments.layout import STAMP
+from hpcsubmit.host import Host
+from hpcsubmit.profile import Profile
+from hpcsubmit.project import Project
+from hpcsubmit.virtualenv import Virtualenv
+from sandbox import Sandbox
+
+GENERIC = shipped("generic")
 
 
 @pytest.fixture
 def bare(sandbox: Sandbox) -> Sandbox:
-    """A project without an environment, and a python3 that builds one in no time and notes that it did."""
+    """A project that lists its packages and has no environment."""
     shutil.rmtree(sandbox.project / "virtual_env")
-    sandbox.install("python3", STAND_IN.format(root=sandbox.root))
-    sandbox.environ["PATH"] = f"{sandbox.bin}:/usr/bin:/bin"
+    sandbox.write("", sandbox.project / "requirements.txt")
     return sandbox
 
 
-# A real interpreter takes seconds to unpack pip. This one makes what venv makes as far as a job needs it, and
-# its pip reads requirements.txt: `fail` in it fails, `slow` takes a moment.
-STAND_IN = """#!/bin/sh
-root={root}
-case "$*" in
-"-I -c "*sys.executable*) echo "$0" ;; # a script is asked which interpreter it starts
-"-m venv"*)
-  for target; do :; done
-  echo "venv $target" >>"$root/built"
-  if [ -e "$root/pip.ended" ]; then echo yes >"$root/venv.after.pip"; else rm -f "$root/venv.after.pip"; fi
-  case "$*" in *--clear*) rm -rf "$target" ;; esac
-  mkdir -p "$target/bin" && : >"$target/bin/activate" && cp "$0" "$target/bin/python"
-  ;;
-*"pip install"*)
-  for requirements; do :; done
-  echo pip >>"$root/built"
-  pwd >"$root/pip.folder"
-  echo "Collecting everything"
-  if grep -q slow "$requirements"; then sleep 1; fi
-  if grep -q fail "$requirements"; then echo "ERROR: no such package" >&2; exit 1; fi
-  echo ended >>"$root/pip.ended"
-  ;;
-*) exec /usr/bin/python3 "$@" ;;
-esac
-"""
-
-
-def builds(sandbox: Sandbox) -> list[str]:
-    """The first words of what the stand-in did."""
-    path = sandbox.root / "built"
-    return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+def find(sandbox: Sandbox, profile: Profile = GENERIC, **wish: bool) -> Virtualenv:
+    host = Host(environ=dict(sandbox.environ))
+    return find_virtualenv(Project(root=sandbox.project), host, profile, Wish(**wish))
 
 
 def environment_in_the_script(sandbox: Sandbox) -> Path:
     script = (sandbox.root / "submitted.sh").read_text()
     (line,) = (line for line in script.splitlines() if line.startswith("virtualenv="))
     return Path(line.partition("=")[2])
+
+
+def finish(path: Path, **stamp: object) -> Path:
+    """Make an environment as a build leaves it, as far as it is looked at."""
+    (path / "bin").mkdir(parents=True, exist_ok=True)
+    (path / STAMP).write_text(json.dumps(stamp))
+    return path
 
 
 def test_an_environment_of_the_users_own_is_used_as_it_is(sandbox: Sandbox) -> None:
@@ -78,6 +66,13 @@ def test_a_link_to_an_environment_elsewhere_is_the_users_own_too(sandbox: Sandbo
     assert environment_in_the_script(sandbox) == own
 
 
+def test_the_users_environment_may_have_any_python(sandbox: Sandbox) -> None:
+    own = sandbox.project / "virtual_env"
+    shutil.rmtree(own)
+    venv.create(own, with_pip=False, symlinks=False)
+    assert sandbox.hpcsubmit("--dry-run").code == 0
+
+
 def test_a_folder_that_is_no_environment_is_an_error(sandbox: Sandbox) -> None:
     own = sandbox.project / "virtual_env"
     (own / "bin" / "python").unlink()
@@ -86,146 +81,206 @@ def test_a_folder_that_is_no_environment_is_an_error(sandbox: Sandbox) -> None:
     assert said.hint == "remove it, and hpcsubmit builds one from requirements.txt"
 
 
-def test_neither_an_environment_nor_requirements_is_an_error(bare: Sandbox) -> None:
+def test_the_users_own_environment_is_not_packed_for_the_nodes_nor_built_again(sandbox: Sandbox) -> None:
+    own = sandbox.project / "virtual_env"
+    said = sandbox.refuses("--env-on-node")
+    assert said.error.startswith(f"--env-on-node unpacks what hpcsubmit built, and {own} is your own: ")
+    assert said.hint.startswith(f"leave out --env-on-node, or move {own} away and ")
+    said = sandbox.refuses("env", "--rebuild")
+    assert said.error == f"{own} is your own: hpcsubmit never changes it"
+    assert said.hint.startswith(f"move {own} away, and ")
+
+
+def test_neither_an_environment_nor_a_list_is_an_error(bare: Sandbox) -> None:
+    (bare.project / "requirements.txt").unlink()
     said = bare.refuses()
-    assert (
-        said.error == f"the project has neither a virtual_env folder nor a requirements.txt: {bare.project}"
+    assert said.error == (
+        f"the project has neither a virtual_env folder nor a Pipfile, requirements.txt or uv.lock: {bare.project}"
     )
-    assert said.hint.startswith("write the packages that the program needs into ")
+    assert said.hint == (
+        f"write the packages that the program needs into {bare.project}/requirements.txt, one a line, or use "
+        "the Python that the node has with --no-env"
+    )
 
 
-def test_an_environment_is_built_from_the_requirements_and_linked(bare: Sandbox) -> None:
-    requirements = bare.project / "requirements.txt"
-    bare.write("", requirements)
+def test_with_no_env_the_script_has_no_environment(bare: Sandbox) -> None:
+    said = bare.hpcsubmit("--no-env")
+    assert said.code == 0
+    script = (bare.root / "submitted.sh").read_text()
+    assert "virtualenv=" not in script
+    assert "VIRTUAL_ENV" not in script
+    assert "environment        none: the program runs with the python of the node\n" in said.stderr
+    (plan,) = bare.scratch.glob("gan/hpcsubmit/runs/*/plan.json")
+    assert json.loads(plan.read_text())["virtualenv"] == ""
+    assert not (bare.project / ".virtual_envs").exists()
+
+
+def test_no_env_and_env_on_node_exclude_each_other(bare: Sandbox) -> None:
+    said = bare.refuses("--no-env", "--env-on-node", code=2)
+    assert said.error == "--no-env and --env-on-node exclude each other"
+    assert said.hint == "give one of them"
+
+
+def test_without_its_list_the_environment_that_was_built_is_used(bare: Sandbox) -> None:
+    path = finish(bare.project / ".virtual_envs" / "0123456789abcdef")
+    (bare.project / "virtual_env").symlink_to(".virtual_envs/0123456789abcdef")
+    (bare.project / "requirements.txt").unlink()
+    assert find(bare) == Virtualenv(path=path)
+    said = bare.refuses("--env-on-node")
+    assert said.error == (
+        f"--env-on-node: {path} has no archive, and the files that it was made from are gone"
+    )
+    assert said.hint == "write requirements.txt again, or leave out --env-on-node"
+
+
+def test_a_dry_run_says_what_would_be_built_and_where(bare: Sandbox) -> None:
     before = bare.tree()
-    dry = bare.hpcsubmit("--dry-run")
-    assert f" (to be built from {requirements})\n" in dry.stderr
-    assert (bare.tree(), builds(bare)) == (before, [])
-    said = bare.hpcsubmit()
-    assert (said.code, said.stdout) == (0, "Submitted batch job 4242\n")
-    assert "Collecting everything" in said.stderr
-    path = environment_in_the_script(bare)
-    assert path.parent == bare.project / ".virtual_envs"
-    assert (bare.project / "virtual_env").resolve() == path
-    assert f"virtualenv={path}\n" in dry.stdout
-    assert builds(bare) == ["venv", "pip"]
-    assert bare.hpcsubmit().code == 0
-    assert builds(bare) == ["venv", "pip"], "the second submission builds nothing"
+    said = bare.hpcsubmit("--dry-run")
+    path = find(bare).path
+    source = bare.project / "requirements.txt"
+    assert f"{path} (to be built from {source}, here, before the job is submitted)\n" in said.stderr
+    assert f"virtualenv={path}\n" in said.stdout
+    assert bare.tree() == before
 
 
-def test_other_requirements_are_another_environment(bare: Sandbox) -> None:
-    requirements = bare.project / "requirements.txt"
-    paths = []
-    for text in ("one\n", "two\n", "one\n"):
-        bare.write(text, requirements)
-        assert bare.hpcsubmit().code == 0
-        paths.append(environment_in_the_script(bare))
-        assert (bare.project / "virtual_env").resolve() == paths[-1]
-    assert paths[0] == paths[2] != paths[1]
-    assert builds(bare) == ["venv", "pip"] * 2
-
-
-def test_without_requirements_the_environment_that_was_built_is_used(bare: Sandbox) -> None:
-    requirements = bare.project / "requirements.txt"
-    bare.write("", requirements)
-    assert bare.hpcsubmit().code == 0
-    path = environment_in_the_script(bare)
-    requirements.unlink()
-    assert bare.hpcsubmit().code == 0
-    assert environment_in_the_script(bare) == path
-
-
-def test_a_failing_pip_is_an_error_and_nothing_is_linked_or_submitted(bare: Sandbox) -> None:
-    requirements = bare.project / "requirements.txt"
-    bare.write("fail\n", requirements)
-    said = bare.hpcsubmit()
-    assert (said.code, said.stdout) == (1, "")
-    assert "ERROR: no such package" in said.stderr
-    assert said.error.startswith("the environment could not be built: ")
-    assert said.error.endswith("ended with exit code 1")
-    assert said.hint.startswith(f"mend {requirements} as the lines above say and submit again; ")
-    assert not (bare.project / "virtual_env").is_symlink()
-    assert not (bare.root / "sbatch.argv").exists()
-    assert bare.hpcsubmit("runs").stdout == "no runs yet\n"
-
-
-def test_a_build_that_was_cut_short_counts_for_nothing(bare: Sandbox) -> None:
-    bare.write("", bare.project / "requirements.txt")
-    assert bare.hpcsubmit().code == 0
-    path = environment_in_the_script(bare)
-    (path / ".hpcsubmit-finished").unlink()
-    (path / "half").write_text("")
-    assert bare.hpcsubmit().code == 0
-    assert environment_in_the_script(bare) == path
-    assert not (path / "half").exists()
-    assert builds(bare) == ["venv", "pip"] * 2
-
-
-def test_two_submissions_at_once_build_once(bare: Sandbox) -> None:
-    bare.write("slow\n", bare.project / "requirements.txt")
-    both = [
-        subprocess.Popen(
-            HPCSUBMIT,
-            cwd=bare.project,
-            env=bare.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
+def test_the_name_stands_for_the_files_the_python_the_modules_and_the_settings(bare: Sandbox) -> None:
+    first = find(bare).path
+    assert first.parent == bare.project / ".virtual_envs"
+    others = [
+        replace(GENERIC, modules=("python/3.11",)),
+        replace(GENERIC, modules=("python/3.12",)),
+        replace(GENERIC, modules=("python/3.11",), python="python3.11"),
+        replace(GENERIC, packages="wheelhouse"),
+        replace(GENERIC, packages="wheelhouse", wheelhouse=("/wheels",)),
     ]
-    said = [Said(0, *process.communicate(timeout=60)) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert builds(bare) == ["venv", "pip"]
-
-
-def test_without_python3_the_hint_names_the_module(bare: Sandbox) -> None:
+    bare.install("python3.12", '#!/bin/sh\necho "$0"\n')
+    others.append(replace(GENERIC, python="python3.12"))
+    paths = {first, *(find(bare, profile).path for profile in others)}
+    assert len(paths) == 1 + len(others)
+    bare.write("torch\n", bare.project / "requirements.txt")
+    assert find(bare).path not in paths
     bare.write("", bare.project / "requirements.txt")
-    (bare.bin / "python3").unlink()
+    assert find(bare).path == first
+
+
+def test_nothing_else_changes_the_name(bare: Sandbox) -> None:
+    first = find(bare).path
+    bare.write("other", bare.project / "main.py")
+    bare.write("[project]\n", bare.project / "pyproject.toml")
+    same = [
+        replace(GENERIC, environment_built="job", partition="p", account="a", gpu_type="g"),
+        replace(GENERIC, node_local_base="/x", mem_per_gpu=None, build_time=GENERIC.build_time),
+    ]
+    assert {find(bare, profile).path for profile in same} == {first}
+    bare.environ["SOMETHING"] = "else"
+    assert find(bare).path == first
+
+
+@pytest.mark.parametrize("name", ["Pipfile.lock", "Pipfile"])
+def test_a_lock_and_what_is_locked_are_both_in_the_name(bare: Sandbox, name: str) -> None:
+    bare.write("[packages]\n", bare.project / "Pipfile")
+    bare.write('{"default": {}}', bare.project / "Pipfile.lock")
+    first = find(bare).path
+    bare.write((bare.project / name).read_text() + "\n", bare.project / name)
+    assert find(bare).path != first
+
+
+def test_what_a_list_includes_is_in_the_name(bare: Sandbox) -> None:
+    bare.write("-r more/base.txt\n-c limits.txt\n", bare.project / "requirements.txt")
+    for name in ("more/base.txt", "limits.txt"):
+        bare.write("", bare.project / name)
+    paths = {find(bare).path}
+    for name in ("more/base.txt", "limits.txt"):
+        bare.write("six\n", bare.project / name)
+        paths.add(find(bare).path)
+    assert len(paths) == 3
+
+
+def test_the_newest_finished_generation_counts(bare: Sandbox) -> None:
+    first = find(bare).path
+    assert find(bare).build is not None
+    finish(first)
+    assert find(bare) == Virtualenv(path=first)
+    second = find(bare, rebuild=True)
+    assert (second.path, second.build is not None) == (first.with_name(f"{first.name}.2"), True)
+    second.path.mkdir()  # one that was cut short
+    assert find(bare).path == first
+    assert find(bare, rebuild=True).path == second.path
+    finish(second.path)
+    assert find(bare).path == second.path
+    finish(first.with_name(f"{first.name}.10"))
+    shutil.rmtree(first)
+    assert find(bare).path.name == f"{first.name}.10"
+    assert find(bare, rebuild=True).path.name == f"{first.name}.11"
+
+
+def test_a_finished_environment_without_an_archive_is_packed_and_not_made(bare: Sandbox) -> None:
+    path = finish(find(bare).path)
+    found = find(bare, on_node=True)
+    assert found.manifest == path.with_name(f"{path.name}.manifest")
+    assert found.build is not None
+    assert (found.build.makes, found.build.packs) == (False, True)
+    found.manifest.write_text("")
+    assert find(bare, on_node=True) == Virtualenv(path=path, manifest=found.manifest)
+
+
+def test_without_a_python_the_hint_names_the_module(bare: Sandbox) -> None:
     said = bare.refuses(PATH=str(bare.bin))
     assert said.error == "there is no python3 on the PATH"
-    assert said.hint == "load the site's python module, then submit"
+    assert said.hint == "load the site's python module, then submit, or set python in the profile"
 
 
-def test_the_real_venv_and_pip_build_an_environment(sandbox: Sandbox) -> None:
-    """The one slow build: an empty requirements.txt needs no network."""
-    shutil.rmtree(sandbox.project / "virtual_env")
-    sandbox.write("", sandbox.project / "requirements.txt")
-    assert sandbox.hpcsubmit().code == 0
-    python = environment_in_the_script(sandbox) / "bin" / "python"
-    assert os.access(python, os.X_OK)
-    shown = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True)
-    assert Path(shown.stdout.strip()) == (sandbox.project / "virtual_env").resolve()
+# ---- What a start with a current environment costs
+
+COUNTING = """
+import json, sys
+processes = []
+
+def hook(event, args):
+    if event in ("os.posix_spawn", "subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.system"):
+        processes.append(str(args[0]))
+
+sys.addaudithook(hook)
+from hpcsubmit.cli.main import run
+code = run([])
+print(json.dumps([code, processes, sorted(m for m in sys.modules if "hpcsubmit.environments" in m)]), file=sys.stderr)
+"""
+SHIM = """#!/bin/sh
+echo asked >>"{root}/asked"
+exec /usr/bin/python3 "$@"
+"""
 
 
-def test_the_users_environment_may_have_any_python(sandbox: Sandbox) -> None:
-    own = sandbox.project / "virtual_env"
-    shutil.rmtree(own)
-    venv.create(own, with_pip=False, symlinks=False)
-    assert sandbox.hpcsubmit("--dry-run").code == 0
-
-
-def test_pip_runs_in_the_project_wherever_one_submits_from(bare: Sandbox) -> None:
-    bare.write(".\n", bare.project / "requirements.txt")
-    (bare.project / "hpc_files").mkdir()
-    assert bare.hpcsubmit(cwd=bare.project / "hpc_files").code == 0
-    assert (bare.root / "pip.folder").read_text() == f"{bare.project}\n"
-
-
-def test_a_build_whose_hpcsubmit_was_killed_is_waited_for(bare: Sandbox) -> None:
-    bare.write("slow\n", bare.project / "requirements.txt")
-    killed = subprocess.Popen(
-        HPCSUBMIT, cwd=bare.project, env=bare.environ, stdin=subprocess.DEVNULL, stderr=-3
+def count(sandbox: Sandbox) -> tuple[list[str], list[str]]:
+    """The processes that a submission starts, and the modules of ours about environments that it loads."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", COUNTING],
+        cwd=sandbox.project,
+        env=sandbox.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    deadline = time.monotonic() + 20
-    while "pip" not in builds(bare):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed.kill()
-    killed.wait(20)
-    assert bare.hpcsubmit().code == 0
-    assert builds(bare) == ["venv", "pip", "venv", "pip"]
-    assert (bare.root / "venv.after.pip").exists(), (
-        "the second build began when the first one's pip had ended"
-    )
+    code, processes, loaded = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    return [Path(each).name for each in processes], [name.rpartition(".")[2] for name in loaded]
+
+
+def test_a_current_environment_starts_no_process_even_where_python3_is_a_script(bare: Sandbox) -> None:
+    bare.install("python3", SHIM.format(root=bare.root))
+    processes, _ = count(bare)
+    assert processes == ["python3", "bash", "sbatch"], "the script is asked which Python it starts, once"
+    processes, loaded = count(bare)
+    assert processes == ["sbatch"]
+    assert loaded == ["environments", "find", "interpreter", "layout", "link", "sources"]
+
+
+@pytest.mark.parametrize("where", ["home/gan/.python-version", "home/.python-version", "version"])
+def test_a_script_is_asked_again_when_what_it_chooses_by_has_changed(bare: Sandbox, where: str) -> None:
+    bare.install("python3", SHIM.format(root=bare.root))
+    assert count(bare)[0] == ["python3", "bash", "sbatch"]
+    bare.write("3.12\n", bare.root / where)
+    assert count(bare)[0] == ["python3", "sbatch"], "another answer would be another environment"
+    bare.environ["PYENV_VERSION"] = "3.13"
+    assert count(bare)[0] == ["python3", "sbatch"]

@@ -7,7 +7,7 @@ import pytest
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobState
-from hpcsubmit.queue import MOST_SHOWN, cancel, find_by_comment, statuses
+from hpcsubmit.queue import MOST_SHOWN, cancel, find_by_comment, queued, statuses
 from hpcsubmit.scheduler import Scheduler
 from hpcsubmit.slurm import JobId
 
@@ -105,6 +105,20 @@ def test_a_job_is_found_by_its_comment(slurm: Slurm) -> None:
         "squeue", "printf '9|RUNNING|None|n|r1\\n10|PENDING|None||r2\\n11|RUNNING|None|n|(null)\\n'"
     )
     assert find_by_comment(slurm.scheduler, ["r2", "r3"]) == {"r2": JobId(number=10)}
+
+
+def test_what_is_queued_is_told_apart_from_no_answer(slurm: Slurm) -> None:
+    slurm.answers("squeue", "printf '9|RUNNING|None|n|r1\\n10|PENDING|Priority||r2\\n'")
+    found = queued(slurm.scheduler)
+    assert found is not None
+    assert [(status.job.number, status.state) for status in found] == [
+        (9, JobState.RUNNING),
+        (10, JobState.PENDING),
+    ]
+    slurm.answers("squeue", ":")
+    assert queued(slurm.scheduler) == ()
+    slurm.answers("squeue", "echo '9|RUNNING|None|n|r1'; exit 1")
+    assert queued(slurm.scheduler) is None
 
 
 def test_a_refused_cancel_shows_slurms_words(slurm: Slurm) -> None:

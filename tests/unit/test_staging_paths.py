@@ -9,7 +9,7 @@ import pytest
 
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.staging.paths import find_data
-from staged_data import NOBODY, Data
+from staged_data import Data
 
 
 @pytest.fixture

@@ -91,6 +91,9 @@ def _users_own(link: Path, wish: Wish) -> Virtualenv:
             f"{link} has no bin/python: it is not a whole virtual environment",
             f"remove it, and hpcsubmit builds one from {REQUIREMENTS}",
         )
+    if wish.rebuild:
+        hint = f"move {link} away, and list its packages in {REQUIREMENTS}"
+        raise HpcSubmitError(f"{link} is your own: hpcsubmit never changes it", hint)
     if wish.on_node:
         raise HpcSubmitError(
             f"--env-on-node unpacks what hpcsubmit built, and {link} is your own: it may change at any time",

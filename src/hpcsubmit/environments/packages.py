@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcsubmit.environments.pipfile import lock_lines, pipfile_lines, without_hashes
-from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, include, name_of
+from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, beside, include, name_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 
@@ -82,14 +82,14 @@ def _flatten(
     for line in logical_lines(files[name_of(path, root)].decode(errors="replace")):
         included_as, name = include(line)
         if name and "://" not in name:
-            _flatten(path.parent / name, "c" if kind == "c" else included_as, root, files, lines, seen)
+            _flatten(beside(path, name), "c" if kind == "c" else included_as, root, files, lines, seen)
         else:
             lines["c" if included_as == "c" else kind].append(_with_absolute_links(line, path.parent))
 
 
 def logical_lines(text: str) -> Iterator[str]:
     r"""The lines of a requirements file without comments and blank lines, those that end in `\` joined."""
-    for line in re.sub(r"\\\r?\n\s*", " ", text).splitlines():
+    for line in re.sub(r"\\\r?\n", "", text).splitlines():
         content = re.sub(r"(^|\s+)#.*$", "", line).strip()
         if content:
             yield content

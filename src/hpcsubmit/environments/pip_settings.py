@@ -1,7 +1,7 @@
 """The settings of pip as lines that uv reads: a program that the build script runs with its own Python.
 
 uv reads neither pip.conf nor PIP_*. The files, their order and what overrides what are those of the
-documentation of pip ("Configuration", 25.0). This runs on any Python from 3.7 on, and imports nothing of ours.
+documentation of pip ("Configuration", 25.0). It runs on any Python from 3.7 on and imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def files(environ: dict[str, str], prefix: str) -> list[Path]:
     found.append(Path("/etc/pip.conf"))
     own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
     on_mac = home / "Library" / "Application Support" / "pip"
-    found += [home / ".pip" / "pip.conf", on_mac / "pip.conf" if mac and on_mac.is_dir() else own]
+    if not named or not Path(named).exists():
+        found += [home / ".pip" / "pip.conf", on_mac / "pip.conf" if mac and on_mac.is_dir() else own]
     return [*found, Path(prefix) / "pip.conf", *([Path(named)] if named else [])]
 
 

@@ -129,12 +129,10 @@ def _markers(fields: Mapping[str, Any]) -> str:
 
 
 def _unreadable(name: str, reason: str) -> HpcSubmitError:
-    hint = (
-        "mend it, or write it anew with pipenv lock" if name == PIPFILE_LOCK else "mend it as pipenv reads it"
-    )
+    hint = "write it anew with pipenv lock" if name == PIPFILE_LOCK else "mend it so that pipenv reads it"
     return HpcSubmitError(f"{name} cannot be read: {reason}", hint)
 
 
 def without_hashes(lines: Sequence[str]) -> list[str]:
     """Requirement lines without their hashes."""
-    return [re.sub(r"\s--hash[= ]\S+", "", line) for line in lines]
+    return [re.sub(r"\s+--hash[= ]\S+", "", line) for line in lines]

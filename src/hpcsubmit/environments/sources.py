@@ -1,5 +1,6 @@
 """The file that names a project's packages: which one counts, and what stands in it."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -46,13 +47,18 @@ def _with_included(root: Path, path: Path, found: dict[str, bytes]) -> dict[str,
         for line in found[name].decode(errors="replace").splitlines():
             _, included = include(line)
             if included and "://" not in included:
-                _with_included(root, path.parent / included, found)
+                _with_included(root, beside(path, included), found)
     return found
 
 
 def name_of(path: Path, root: Path) -> str:
     """A file's path as it stands in Source.files."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def beside(path: Path, name: str) -> Path:
+    """The file that a requirements file names."""
+    return Path(os.path.normpath(path.parent / name))
 
 
 def include(line: str) -> tuple[str, str]:

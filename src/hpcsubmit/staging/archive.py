@@ -77,7 +77,7 @@ class _Source:
         file = self._open(name, self._flags)
         try:
             if size <= _SMALL:
-                content = os.read(file, size)
+                content = self._read(file, name, size)
                 whole = len(content) == size
                 sink.add(start, content, bytes(padding(size)))
             else:
@@ -86,6 +86,10 @@ class _Source:
                 sink.add(bytes(padding(size)))
             if not whole or facts_of(os.fstat(file)) != facts:
                 raise changes(f"{self._path}/{name}")
+        except OSError as error:
+            if facts_of(os.fstat(file)) != facts:  # a folder in its place, say
+                raise changes(f"{self._path}/{name}") from error
+            raise
         finally:
             os.close(file)
 
@@ -98,6 +102,12 @@ class _Source:
         if len(target) != facts[1] or after != facts:
             raise changes(f"{self._path}/{name}")
         sink.add(header(self.above + os.fsencode(name), facts[0], 0, facts[2], TAR_SYMLINK, target))
+
+    def _read(self, file: int, name: str, size: int) -> bytes:
+        try:
+            return os.read(file, size)
+        except OSError as error:
+            raise cannot_read(f"{self._path}/{name}", error) from error
 
     def close(self) -> None:
         if self._folder is not None:

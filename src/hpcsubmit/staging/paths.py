@@ -9,7 +9,16 @@ from hpcsubmit.errors import HpcSubmitError, UsageError
 
 OWN = "hpcsubmit"
 """The folder below scratch_dir with the records and the archives."""
-_OTHER_THAN_SEEN = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE}
+_OTHER_THAN_SEEN = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ESTALE,
+}
+"""What the system says where something else has taken a file's or a folder's place."""
+
 _INSIDE = {"\n": "a newline", "\r": "a line end", "\\": "a backslash", "\x00": "a NUL"}
 
 
@@ -75,9 +84,8 @@ def _check_place(path: str, scratch_dir: Path) -> None:
     try:
         real = os.path.realpath(scratch_dir / path, strict=True)
     except OSError as error:
-        reason = (
-            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        )
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        reason = "does not exist" if missing else f"cannot be read ({error.strerror})"
         raise HpcSubmitError(
             f"--data {path!r} {reason} in {scratch_dir}",
             f"move or copy the data to {scratch_dir / path}",

@@ -15,7 +15,7 @@ from hpcsubmit.running import Filter
 from hpcsubmit.staging.paths import cannot_read
 from hpcsubmit.staging.shards import Shard
 from hpcsubmit.staging.tar_format import FILE as TAR_FILE
-from hpcsubmit.staging.tar_format import header, padding
+from hpcsubmit.staging.tar_format import header
 from hpcsubmit.staging.walk import FILE, FORMAT, Facts, join
 
 MODES = ("auto", "none", "gzip", "zstd")
@@ -88,34 +88,35 @@ def _sample(shards: Sequence[Shard], scratch_dir: Path) -> bytes:
         if facts[0] & FORMAT == FILE
     ]
     ends = list(accumulate(facts[1] for _, facts in files))
-    if not ends or not ends[-1]:
-        return b""
+    total = ends[-1] if ends else 0
+    most = min(_PLACE, total // _PLACES)  # so that no two overlap: what comes twice compresses well
     found = bytearray()
-    taken = -1
     for number in range(_PLACES):
-        place = (2 * number + 1) * ends[-1] // (2 * _PLACES)
+        place = number * total // _PLACES
         at = bisect_right(ends, place)
-        start = place - (ends[at] - files[at][1][1])
-        wanted = len(found) + _PLACE
-        while at < len(files) and len(found) < wanted:
-            if at > taken or start:
-                found += _part(*files[at], start, wanted - len(found), scratch_dir)
-            taken, at, start = max(taken, at), at + 1, 0
+        left = most
+        while left > 0 and at < len(files):
+            path, facts = files[at]
+            start = max(0, place - (ends[at] - facts[1]))
+            part = _read(scratch_dir / path, start, min(left, facts[1] - start))
+            found += part if start else _header(path, facts) + part
+            left, at = left - len(part), at + 1
     return bytes(found)
 
 
-def _part(path: str, facts: Facts, start: int, most: int, scratch_dir: Path) -> bytes:
-    mode, size, mtime_ns, _, _ = facts
-    start = max(0, min(start, size - most))
+def _header(path: str, facts: Facts) -> bytes:
+    return header(os.fsencode(path), facts[0], facts[1], facts[2], TAR_FILE)
+
+
+def _read(path: Path, start: int, count: int) -> bytes:
     try:
-        file = os.open(scratch_dir / path, os.O_RDONLY | os.O_NONBLOCK)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            content = os.pread(file, most, start)
+            return os.pread(file, count, start)
         finally:
             os.close(file)
     except OSError as error:
-        raise cannot_read(str(scratch_dir / path), error) from error
-    return header(os.fsencode(path), mode, size, mtime_ns, TAR_FILE) + content + bytes(padding(len(content)))
+        raise cannot_read(str(path), error) from error
 
 
 def _compressed(content: bytes, tool: str, host: Host) -> int:

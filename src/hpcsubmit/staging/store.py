@@ -114,12 +114,13 @@ class Store(NamedTuple):
 def read_manifest(path: Path) -> Manifest | None:
     """Read a set's manifest; None where there is none, or none that is whole."""
     try:
-        first, *lines, last = path.read_text("ascii").splitlines()
-        head, room_kib, inodes = first.rsplit(" ", 2)
+        text = path.read_text("ascii")
+        first, *lines, _ = text.splitlines()
+        _, _, room_kib, inodes = first.split()
         archives = tuple(
             Archive(name, int(size), int(members)) for name, size, members in map(str.split, lines)
         )
         manifest = Manifest(int(room_kib), int(inodes), archives)
     except (OSError, ValueError):  # unreadable, or cut short
         return None
-    return manifest if (head, last) == (_FORMAT, f"end {len(archives)}") else None
+    return manifest if manifest.text() == text else None

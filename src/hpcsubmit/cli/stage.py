@@ -1,0 +1,95 @@
+"""`hpcsubmit stage PATH...` and `hpcsubmit stage --list`."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from hpcsubmit.cli.options import GreedyCommand, Value, parse_name
+from hpcsubmit.cli.packing import data_text, pack_in_view
+from hpcsubmit.cli.table import align
+from hpcsubmit.errors import UsageError
+from hpcsubmit.host import Host
+from hpcsubmit.prepare import look_at_data, profile_here, scratch
+from hpcsubmit.project import find_project
+from hpcsubmit.staging.sets import PackedSet, packed_sets
+from hpcsubmit.values import bytes_text
+
+
+def _stage(*, data: tuple[str, ...], compress: str, cluster: str | None, listed: bool, dry_run: bool) -> None:
+    host = Host(environ=dict(os.environ))
+    project = find_project(host.folder())
+    profile = profile_here(host, host.folder(), cluster)
+    scratch_dir = scratch(profile, host) / project.name
+    if listed:
+        click.echo(_list(packed_sets(scratch_dir), datetime.now(UTC)))
+        return
+    snapshot = look_at_data(data, compress, scratch_dir, profile, host)
+    if snapshot is None:
+        raise UsageError(
+            "hpcsubmit stage needs to know what to pack",
+            f"write hpcsubmit stage PATH..., relative to {scratch_dir}, or hpcsubmit stage --list",
+        )
+    for warning in snapshot.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(data_text(snapshot))
+    if not dry_run:
+        pack_in_view(snapshot, profile.shared_read_rate, host)
+
+
+def _list(sets: list[PackedSet], now: datetime) -> str:
+    if not sets:
+        return "nothing is packed yet"
+    heading = ("DATA", "FILES", "SIZE", "PACKED", "ARCHIVES", "AGE", "STATE")
+    return "\n".join(align([heading, *(_row(each, now) for each in sets)]))
+
+
+def _row(each: PackedSet, now: datetime) -> tuple[str, ...]:
+    known, archives, size = each.description, str(len(each.archives)), bytes_text(each.size)
+    if known is None:
+        return each.text, "-", "-", size, archives, "-", each.state.value
+    files, content = f"{known.files:,}", bytes_text(known.bytes)
+    return each.text, files, content, size, archives, _age(now - known.created), each.state.value
+
+
+def _age(age: timedelta) -> str:
+    minutes = max(0, int(age.total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+class StageCommand(GreedyCommand):
+    """A command whose bare words are data too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read bare words at the beginning as those of --data."""
+        return super().parse_args(ctx, ["--data", *args] if args and not args[0].startswith("-") else args)
+
+
+command = StageCommand(
+    "stage",
+    callback=_stage,
+    params=[
+        click.Option(
+            ["-d", "--data"], multiple=True, metavar="PATH...",
+            help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out.",
+        ),
+        click.Option(
+            ["--data-compress", "compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]),
+            default="auto", help="How data are packed; auto looks at a few megabytes of them.",
+        ),
+        click.Option(
+            ["--cluster"], type=Value("name", parse_name("--cluster")),
+            help="The profile, if not of the cluster here.",
+        ),
+        click.Option(
+            ["--list", "listed"], is_flag=True,
+            help="Show what is packed, how large and old it is, and whether it is still as the data are.",
+        ),
+        click.Option(["--dry-run"], is_flag=True, help="Only say what there is to pack."),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Pack data ahead of any job, exactly as a submission with the same --data would: it then finds them "
+    "packed, unless they have changed.",
+)  # fmt: skip
