@@ -9,7 +9,7 @@ export TORCH_INDEX
 
 NOX = .venv/bin/nox
 
-.PHONY: demo test lint golden bench-cli clean
+.PHONY: demo test lint golden bench-cli bench-data bench-first-step clean
 
 demo: $(NOX)
 	$(NOX) --session demo
@@ -26,6 +26,12 @@ golden: $(NOX)
 bench-cli: $(NOX)
 	$(NOX) --session bench_cli
 
+bench-data: $(NOX)
+	$(NOX) --session bench_data
+
+bench-first-step: $(NOX)
+	$(NOX) --session bench_first_step
+
 $(NOX): Makefile
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh tests/install_venv.sh
 	$(PYTHON) -m venv .venv
@@ -33,4 +39,4 @@ $(NOX): Makefile
 	@touch $(NOX)
 
 clean:
-	rm -rf .venv .nox .virtual_envs virtual_env bench/.peers
+	rm -rf .venv .nox .virtual_envs virtual_env bench/.peers bench/.data

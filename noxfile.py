@@ -104,4 +104,16 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench_cli(session: nox.Session) -> None:
     """How long the command takes, beside its peers, in one interleaved run."""
-    session.run("python", "bench/cli.py", *session.posargs)
+    session.run("python", "-m", "bench.cli", *session.posargs)
+
+
+@nox.session
+def bench_data(session: nox.Session) -> None:
+    """How long data and environments take to the nodes, beside tar, cp, rsync and uv, in one interleaved run."""
+    session.run("python", "-m", "bench.data", *session.posargs)
+
+
+@nox.session
+def bench_first_step(session: nox.Session) -> None:
+    """From pressing return to the first line of the program on every node, on the real Slurm."""
+    session.run("python", "-m", "bench.first_step", *session.posargs, env={"PYTHONPATH": "tests"})

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-BENCH = Path(__file__).resolve().parent
-ENVIRONMENTS = BENCH / ".peers"
+from bench.measure import BENCH, installed, shown
+
 PEERS = {"submitit": "submitit==1.5.4", "simple_slurm": "simple_slurm==0.3.6", "torchx": "torchx==0.7.0"}
 """The environments of the peers, and what is installed into each."""
 
@@ -81,28 +81,7 @@ class Case:
     failure: str | None = None
 
 
-# --- environments ---------------------------------------------------------------------------------
-
-
-def installed(name: str, requirement: str, *, fresh: bool = False) -> Path:
-    """Return the bin folder of an environment that holds `requirement`; make it where it is missing.
-
-    fresh: install the requirement, but not what it needs, again: it is a checkout that may have changed.
-    """
-    folder = ENVIRONMENTS / name
-    made_for = folder / "made-for.txt"
-    wanted = f"{requirement} on Python {sys.version}\n"
-    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if not made_for.is_file() or made_for.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], env=environ, check=True)
-        subprocess.run([*pip, requirement], env=environ, check=True)
-        made_for.write_text(wanted)
-    elif fresh:
-        subprocess.run([*pip, "--force-reinstall", "--no-deps", requirement], env=environ, check=True)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(packages)], env=environ, check=False)
-    return folder / "bin"
+# --- cases ---------------------------------------------------------------------------------------
 
 
 def all_cases() -> list[Case]:
@@ -265,11 +244,6 @@ def table(cases: list[Case]) -> str:
             f"{shown(case.opens, 'd'):>7}{shown(case.stats, 'd'):>7}"
         )
     return "\n".join(lines)
-
-
-def shown(value: float | None, form: str) -> str:
-    """Return a figure as text, or a dash where there is none."""
-    return "-" if value is None else format(value, form)
 
 
 def main() -> int:

@@ -76,15 +76,16 @@ def transfer(request: Request, profile: Profile) -> str:
     return "broadcast" if broadcast and request.num_nodes > 1 else "direct"
 
 
-def collect(request: Request, experiment_dir: Path) -> Collect | None:
+def collect(request: Request, profile: Profile, experiment_dir: Path) -> Collect | None:
     """Decide where results go; raises HpcSubmitError where the grace leaves the program no time."""
     if not request.collect:
         return None
-    least = request.collect_grace + SIGNAL_SLACK
+    early = 0 if profile.scheduler == "local" else SIGNAL_SLACK
+    least = request.collect_grace + early
     if request.time.seconds <= least:
         raise HpcSubmitError(
             f"--time {request.time} leaves the program no time: it is told to end {request.collect_grace} s "
-            f"before the limit, and Slurm may be {SIGNAL_SLACK} s early",
+            f"before the limit" + (f", and Slurm may be {early} s early" if early else ""),
             f"ask for more than {least} s, or for a smaller --collect-grace",
         )
     return Collect(paths=request.collect, folder=experiment_dir / "collected", grace=request.collect_grace)

@@ -145,7 +145,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         program=program_for(kind, context.command, request, profile),
         virtualenv=context.virtualenv,
         data=stage_in(request, profile, context.data),
-        collect=collect(request, experiment_dir),
+        collect=collect(request, profile, experiment_dir),
         exports=_exports(kind, request, context, output_dir),
         modules=profile.modules,
         slurm_tmpdir=profile.slurm_tmpdir,

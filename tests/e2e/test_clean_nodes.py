@@ -31,6 +31,7 @@ PATIENT = (
 @pytest.fixture
 def desk(plai: Desk) -> Iterator[Desk]:
     plai.empty_node_disks()
+    shutil.rmtree(cleanings(plai), ignore_errors=True)
     plai.write("stubborn.py", STUBBORN)
     plai.write("stubborn.txt", "python stubborn.py\n")
     plai.write("patient.py", PATIENT)
@@ -39,6 +40,11 @@ def desk(plai: Desk) -> Iterator[Desk]:
     yield plai
     plai.cluster.cancel_all()
     plai.empty_node_disks()
+
+
+def cleanings(desk: Desk) -> Path:
+    """Where the scripts and logs of cleanings lie."""
+    return desk.cluster.shared(f"/scratch/{USER}/hpcsubmit/cleaning")
 
 
 def start(desk: Desk, configs: str, *argv: str, ranks: int) -> int:
@@ -88,9 +94,7 @@ def test_leftovers_of_ended_jobs_go_and_everything_else_stays(desk: Desk) -> Non
     assert (listed.returncode, desk.node_local_folders()) == (0, before), listed.stderr
     assert listed.stdout.count("would remove ") == 2 + (f"{USER}_{ended}" not in before[first])
     assert listed.stdout.count(f"/scratch-ssd/{USER}_{ended}") == 3
-    assert not (desk.cluster.shared(f"/scratch/{USER}/hpcsubmit/cleaning")).exists() or not list(
-        desk.cluster.shared(f"/scratch/{USER}/hpcsubmit/cleaning").iterdir()
-    )
+    assert list(cleanings(desk).iterdir()) == [], "all was said: no log is kept"
 
     done = desk.hpcsubmit("clean", "nodes", "--yes")
     assert done.returncode == 0, done.stderr

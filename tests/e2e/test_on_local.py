@@ -162,3 +162,44 @@ def _wait_for(laptop: Sandbox, state: str) -> None:
         while not node_local(laptop):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_data_reach_every_node_and_results_come_home(laptop: Sandbox) -> None:
+    scratch = laptop.root / "state" / "hpcsubmit" / "scratch" / "gan"
+    (scratch / "datasets" / "d1").mkdir(parents=True)
+    (scratch / "datasets" / "d1" / "two words").write_text("hello")
+    program = (
+        "import os, pathlib\n"
+        "here = pathlib.Path(os.environ['SLURM_TMPDIR'])\n"
+        "(here / 'results').mkdir(exist_ok=True)\n"
+        "text = (here / 'datasets/d1/two words').read_text()\n"
+        "(here / 'results' / os.environ['SLURM_PROCID']).write_text(text)\n"
+    )
+    laptop.write(program, laptop.project / "copies.py")
+    laptop.write("python copies.py\n", laptop.project / "copies.txt")
+    argv = ("-C", "copies.txt", "-g", "2", "-n", "2", "--data", "datasets", "--collect", "results")
+    said = laptop.hpcsubmit(*argv, "--follow")
+    assert said.code == 0, said.stdout + said.stderr
+    (home,) = (scratch / "collected").iterdir()
+    found = {str(path.relative_to(home)): path.read_text() for path in home.rglob("*") if path.is_file()}
+    assert found == {f"local{1 + rank // 2}/results/{rank}": "hello" for rank in range(4)}
+    assert not node_local(laptop)
+
+
+def test_results_come_home_before_the_time_limit(laptop: Sandbox) -> None:
+    program = (
+        "import os, pathlib, signal, sys, time\n"
+        "def told(*_):\n"
+        "    pathlib.Path(os.environ['SLURM_TMPDIR'], 'late').write_text('x')\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, told)\n"
+        "time.sleep(100)\n"
+    )
+    laptop.write(program, laptop.project / "late.py")
+    laptop.write("python late.py\n", laptop.project / "late.txt")
+    argv = ("-C", "late.txt", "-t", "00:00:12", "--collect-grace", "8", "--collect", "late", "--follow")
+    said = laptop.hpcsubmit(*argv)
+    assert said.code == 143
+    assert "the time limit was near" in said.stdout
+    assert len(list(laptop.root.glob("state/hpcsubmit/scratch/gan/collected/*/late"))) == 1
+    assert not node_local(laptop)

@@ -55,8 +55,9 @@ await() { # PID
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
+step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task=1 \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 

@@ -54,8 +54,9 @@ await() { # PID
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
+step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task=1 \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 
@@ -145,7 +146,7 @@ collect_results() { # on a node; a copy that is not whole has another name
     if [ -e "$SLURM_TMPDIR/$path" ] || [ -L "$SLURM_TMPDIR/$path" ]; then
       any=yes found+=("./$path")
     else
-      echo "hpcsubmit: results: there is no $path on $SLURMD_NODENAME" >&2
+      echo "hpcsubmit: results: there is no '$path' on $SLURMD_NODENAME" >&2
     fi
   done
   [ -n "$any" ] || { echo nothing && return; }
@@ -292,18 +293,18 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
 }
 
 unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
-  local functions
+  local functions step_cpus=2 # all of the job's: tar runs once on each
   functions=$(declare -f unpack_here check_room unpack_archive open_archive whine)
-  # The step has all of the job's CPUs: tar runs once for each.
-  on_every_node --cpus-per-task=2 --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
+  on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
 }
 
 unpack_here() { # on a node; the last archive has the folders, with their modes and times
-  local folder=$2 kib=$4 inodes=$5 tool
+  local folder=$2 kib=$4 inodes=$5 tools=(tar xargs wc df) tool
   set -o pipefail
   exec 3>&2
   export keep=$1 below="$SLURM_TMPDIR/$3"
-  for tool in tar xargs wc df; do command -v "$tool" >/dev/null || whine "this node has no $tool"; done
+  case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
+  for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || whine "this node has no $tool"; done
   mkdir -p "$below" || whine "$below cannot be made"
   cd "$folder" || whine "$folder cannot be reached"
   shift 5

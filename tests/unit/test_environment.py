@@ -95,7 +95,8 @@ def test_neither_an_environment_nor_a_list_is_an_error(bare: Sandbox) -> None:
     (bare.project / "requirements.txt").unlink()
     said = bare.refuses()
     assert said.error == (
-        f"the project has neither a virtual_env folder nor a Pipfile, requirements.txt or uv.lock: {bare.project}"
+        "the project has neither a virtual_env folder nor a Pipfile, requirements.txt or uv.lock: "
+        f"{bare.project}"
     )
     assert said.hint == (
         f"write the packages that the program needs into {bare.project}/requirements.txt, one a line, or use "
@@ -243,7 +244,8 @@ def hook(event, args):
 sys.addaudithook(hook)
 from hpcsubmit.cli.main import run
 code = run([])
-print(json.dumps([code, processes, sorted(m for m in sys.modules if "hpcsubmit.environments" in m)]), file=sys.stderr)
+loaded = sorted(name for name in sys.modules if "hpcsubmit.environments" in name)
+print(json.dumps([code, processes, loaded]), file=sys.stderr)
 """
 SHIM = """#!/bin/sh
 echo asked >>"{root}/asked"

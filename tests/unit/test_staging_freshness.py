@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.staging import walk
 from hpcsubmit.staging.walk import scan
 from staged_data import OLD, Data, tree
 
@@ -221,3 +223,36 @@ def test_a_large_folder_is_read_in_pieces_and_none_is_lost(tmp_path: Path) -> No
         ("data", names),
         ("data/00500", ["inner"]),
     ]
+
+
+def make_many(folder: Path) -> None:
+    for number in range(40):
+        below = folder / f"{number % 7}" / f"{number % 3}" / f"{number}"
+        below.mkdir(parents=True)
+        for name in range(number):
+            (below / f"{name}").touch()
+
+
+def test_a_slow_file_system_gives_the_same_by_many_threads(tmp_path: Path) -> None:
+    make_many(tmp_path / "data")
+    for number in range(9000):
+        (tmp_path / "data" / f"{number:05}").touch()
+    at_once = walk._look_below(["data"], walk._Pace(str(tmp_path), entries=2000, seconds=2000.0))
+    assert at_once == scan(("data",), tmp_path).folders
+    assert sum(len(rows) for _, rows in at_once) == sum(1 for _ in (tmp_path / "data").rglob("*"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2000.0])
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_an_error(tmp_path: Path, seconds: float) -> None:
+    make_many(tmp_path / "data")
+    pace = walk._Pace(str(tmp_path), entries=2000, seconds=seconds)
+    with pytest.raises(HpcSubmitError) as caught:
+        pace.read_all([("data", None), ("data/nowhere", None), *[("data/1", None)] * 30])
+    assert caught.value.message == f"{tmp_path}/data/nowhere changes while it is read"
+    assert caught.value.hint == "wait until what writes it has ended, then submit again"
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_an_error(tmp_path: Path) -> None:
+    make_many(tmp_path / "data")
+    with pytest.raises(HpcSubmitError, match="changes while it is read"):
+        walk._Pace(str(tmp_path)).read_all([("data", ["0", "nowhere"])])

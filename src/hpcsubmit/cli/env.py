@@ -65,7 +65,7 @@ def _tell_failure(path: Path, host: Host) -> None:
     job = last_job(path)
     failed = failure(path, job, host) if job else None
     if failed:
-        click.echo("\n".join(failed.lines), err=True)
+        click.echo("".join(f"  {line}\n" for line in failed.lines), nl=False, err=True)
         raise HpcSubmitError(failed.message, f"{failed.hint}; hpcsubmit env --rebuild tries again as it is")
 
 

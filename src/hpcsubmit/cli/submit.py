@@ -314,7 +314,7 @@ def _tell_failed_build(build: JobId, prepared: Prepared) -> None:
     virtualenv = prepared.plan.virtualenv
     failed = failure(virtualenv.path, build, Host(environ=dict(os.environ))) if virtualenv else None
     if failed:
-        click.echo("\n".join(failed.lines), err=True)
+        click.echo("".join(f"  {line}\n" for line in failed.lines), nl=False, err=True)
         raise HpcSubmitError(f"the job did not run: {failed.message}", failed.hint)
 
 

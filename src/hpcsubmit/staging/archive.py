@@ -17,6 +17,7 @@ _SMALL = 64 << 10  # bytes of a file that is read and written with others; large
 _GATHERED = 256 << 10  # bytes that are written at once
 _CHUNK = 16 << 20  # bytes that the system copies between two reports
 _TOLD = 4 << 20  # bytes between two reports
+_OWN_FOLDER = 0o700  # of a folder until the last archive gives it its own mode
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO that took a file's place does not hold us up
 _NOT_HERE = {
     errno.ENOSYS,
@@ -47,6 +48,8 @@ def write_archive(shard: Shard, scratch_dir: Path, out: int, report: Callable[[i
 
 def _write_piece(piece: Piece, scratch_dir: Path, sink: "_Sink") -> None:
     source = _Source(piece, scratch_dir)
+    for folder in piece.before:
+        sink.add(header(os.fsencode(folder) + b"/", _OWN_FOLDER, 0, 0, TAR_FOLDER))
     try:
         for name, facts in piece.rows:
             kind = facts[0] & FORMAT

@@ -24,25 +24,27 @@ class Piece(NamedTuple):
     """Entries of one folder that are neighbours in an archive.
 
     named: whether they are what the user named: there, symlinks are followed.
+    before: folders that the archive makes first, the outermost first: the one of the entries and those above
+    it, unless an earlier piece has them.
     """
 
     folder: str
     rows: list[Row]
     named: bool = False
+    before: tuple[str, ...] = ()
 
 
 class Shard(NamedTuple):
     """What one archive holds.
 
     key: equal for equal content (by stat), whatever else is staged with it.
-    size: bytes of the archive before it is compressed; content: bytes of the files in it.
+    size: bytes of the archive before it is compressed.
     members: the lines that `tar -xv` prints for it.
     """
 
     key: str
     pieces: tuple[Piece, ...]
     size: int
-    content: int
     members: int
 
 
@@ -50,7 +52,9 @@ def cut(scan: Scan) -> tuple[Shard, ...]:
     """Cut what was found into archives; that of the folders is the last.
 
     All folders, with their modes and times, are in one archive of their own, to be unpacked last: tars side
-    by side would disturb each other's folder times, and could not write into a read-only folder.
+    by side would disturb each other's folder times, and could not write into a read-only folder. The other
+    archives make the folders that they need too, as their own: GNU tar 1.34 was seen to fail where another
+    one makes the missing folder of a file at the same moment; a folder it takes as it is.
     A hard link is a file of its own under each of its names.
     """
     entries = _Entries(scan)
@@ -117,10 +121,23 @@ class _Entries:
 
     def pieces(self, indices: list[int]) -> tuple[Piece, ...]:
         """The entries of an archive."""
+        made = {""}
         return tuple(
-            Piece(self._folders[owner][0], [self._rows[at] for at in group], self._folders[owner][1])
-            for owner, group in groupby(indices, self._owners.__getitem__)
+            Piece(folder, [self._rows[at] for at in group], named, tuple(_to_make(folder, made)))
+            for (folder, named), group in (
+                (self._folders[owner], group) for owner, group in groupby(indices, self._owners.__getitem__)
+            )
         )
+
+
+def _to_make(folder: str, made: set[str]) -> list[str]:
+    """The folders from the outermost to this one that are not made yet; from now on they are."""
+    found = []
+    while folder not in made:
+        made.add(folder)
+        found.append(folder)
+        folder = folder.rpartition("/")[0]
+    return found[::-1]
 
 
 def _folder_pieces(scan: Scan) -> tuple[Piece, ...]:
@@ -145,19 +162,19 @@ def _first_time(scan: Scan, parent: str) -> int:
 
 
 def _shard(pieces: tuple[Piece, ...]) -> Shard:
-    size, content, members = len(END), 0, 0
-    for folder, rows, _ in pieces:
+    size, members = len(END), 0
+    for folder, rows, _, before in pieces:
+        size += sum(header_size(len(os.fsencode(path)) + 1, 0, 0) for path in before)
         above = len(os.fsencode(join(folder, "")))
         for name, (mode, length, mtime_ns, _, _) in rows:
             named = above + (len(name) if name.isascii() else len(os.fsencode(name)))
             kind = mode & FORMAT
             if kind == FILE:
                 size += header_size(named, length, mtime_ns) + length + padding(length)
-                content += length
             elif kind == SYMLINK:
                 size += header_size(named, 0, mtime_ns, length)
             else:
                 size += header_size(named + 1, 0, mtime_ns)  # a folder's name ends with /
-        members += len(rows)
-    written = marshal.dumps((VERSION, [(folder, rows) for folder, rows, _ in pieces]), 2)
-    return Shard(hashlib.sha256(written).hexdigest()[:KEY_DIGITS], pieces, size, content, members)
+        members += len(before) + len(rows)
+    written = marshal.dumps((VERSION, [(folder, rows) for folder, rows, _, _ in pieces]), 2)
+    return Shard(hashlib.sha256(written).hexdigest()[:KEY_DIGITS], pieces, size, members)

@@ -63,7 +63,7 @@ def scan(paths: tuple[str, ...], scratch_dir: Path) -> Scan:
     with without_collector():
         named = [_look_at_named(path, scratch_dir) for path in paths]
         tops = [path for path, (_, [(_, facts)]) in zip(paths, named, strict=True) if is_folder(facts)]
-        folders = _look_below(tops, str(scratch_dir))
+        folders = _look_below(tops, _Pace(str(scratch_dir)))
         parents = [
             (path, _stat(path, scratch_dir).st_mode)
             for path in sorted({parent for path in paths for parent in _parents(path)})
@@ -115,10 +115,9 @@ def _look_at_named(path: str, scratch_dir: Path) -> Folder:
     return parent, _without_folder_sizes([(name, facts_of(_stat(path, scratch_dir)))])
 
 
-def _look_below(tops: Iterable[str], scratch: str) -> list[Folder]:
+def _look_below(tops: Iterable[str], pace: "_Pace") -> list[Folder]:
     """All folders at and below some, level by level: one stat an entry."""
     folders: dict[str, list[Row]] = {}
-    pace = _Pace(scratch)
     tasks: list[_Task] = [(top, None) for top in tops]
     while tasks:
         found: list[_Task] = []
@@ -144,10 +143,10 @@ _Read = tuple[list[Row], list[str]]
 class _Pace:
     """Reads folders one by one, and many at once where the file system takes its time to answer."""
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self, scratch: str, *, entries: int = 0, seconds: float = 0.0) -> None:
         self._scratch = scratch
-        self._entries = 0
-        self._seconds = 0.0
+        self._entries = entries
+        self._seconds = seconds
 
     def read_all(self, tasks: list[_Task]) -> list[_Read]:
         """The entries of folders, and the names of those that are left for the next time."""

@@ -1,0 +1,112 @@
+"""How long data and environments take to the nodes, beside what people use for it: one interleaved run.
+
+The data lie on the disk of bench/.data (or --folder), and in memory by the time they are read; the nodes' own
+disk is /dev/shm. Every round does everything once, in a new random order. Times of hpcsubmit's own parts begin
+after its imports (see inside.py), those of other programs with their start.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench import calls
+from bench.data_sets import FULL, SMALL, DataSet
+from bench.environment_rows import Environments
+from bench.measure import (
+    BENCH,
+    Count,
+    Row,
+    circumstances,
+    count_table,
+    installed,
+    measure_rounds,
+    show_progress,
+    table,
+)
+from bench.nodes import HOME_PATH
+from bench.staging_rows import Bench, Staging
+
+MOST_READ = 1.05
+"""Of the data's size, what a broadcast may read of the shared file system."""
+NODES = 4
+
+Section = tuple[str, str, list[Row]]
+"""A table's title and unit, and its rows."""
+
+
+def staged_sections(sets: dict[str, Staging]) -> Iterator[Section]:
+    """Yield the tables about data."""
+    a, b, c = sets["a"], sets["b"], sets["c"]
+    yield "Is it still as it was packed?", "ms", a.fresh_rows(1.7) + b.fresh_rows(1.7)
+    yield (
+        "Packing, on one disk",
+        "s",
+        a.pack_rows(1.1) + b.pack_rows(0.8) + c.pack_rows(0.8) + [b.changed_row()],
+    )
+    yield "Unpacking, from the disk to a node's own", "s", a.unpack_rows(0.75) + b.unpack_rows(0.65)
+
+
+def counted(sets: dict[str, Staging], environments: Environments) -> Iterator[Count]:
+    """Count what needs no second time; nothing where there is no strace."""
+    a, b = sets["a"], sets["b"]
+    if calls.is_possible():
+        for each in (a, b):
+            show_progress(f"counting what is read of {each.data.name}")
+            each.pack_anew()
+            yield from each.count_looking()
+            yield from each.count_read(NODES, "broadcast", MOST_READ)
+            yield from each.count_read(NODES, "direct", None)
+        yield from environments.counts()
+    yield b.count_written_again()
+
+
+def prepared(bench: Bench, sizes: Sequence[DataSet]) -> dict[str, Staging]:
+    """Make the data sets that are not there yet, and pack them."""
+    sets = {}
+    for data in sizes:
+        show_progress(f"making {data.files} files of {data.size} bytes")
+        made = Staging(bench, data, data.make(bench.folder))
+        made.make_tar()
+        made.pack_anew()
+        sets[data.name] = made
+    return sets
+
+
+def main() -> int:
+    """Make what is missing, measure, and print the tables."""
+    parser = argparse.ArgumentParser(description="Time data and environments on their way to the nodes.")
+    parser.add_argument("--rounds", type=int, default=5, help="times that everything is done (default: 5)")
+    parser.add_argument("--small", action="store_true", help="a tenth of the data, for a quick look")
+    parser.add_argument(
+        "--folder", type=Path, default=BENCH / ".data", help="on a disk (default: bench/.data)"
+    )
+    asked = parser.parse_args()
+    folder = asked.folder.resolve() / ("small" if asked.small else "full")
+    binaries = installed("hpcsubmit-uv", f"{BENCH.parent}[uv]", fresh=True)
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    environ = {"PATH": HOME_PATH, "HOME": str(folder / "home"), "LANG": "C.UTF-8", "USER": "bench"}
+    bench = Bench(folder, binaries, environ)
+    environments = Environments.prepared(bench)
+    sets = prepared(bench, SMALL if asked.small else FULL)
+    sections = [*staged_sections(sets), *environments.sections()]
+    begun = circumstances()
+    measure_rounds([row for _, _, rows in sections for row in rows], asked.rounds)
+    counts = list(counted(sets, environments))
+    show_progress("")
+    print(
+        f"{begun}\nmedians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}\n"
+    )
+    print("\n\n".join(table(title, rows, unit) for title, unit, rows in sections))
+    print(f"\n{count_table(counts)}")
+    return 1 if any(row.failure for _, _, rows in sections for row in rows) else 0
+
+
+def described(staging: Staging) -> str:
+    """Say what a data set is."""
+    data = staging.data
+    return f"{data.name} is {data.files:,} x {data.size:,} bytes"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What is timed inside a Python that has hpcsubmit, its imports done: run by bench/data.py, not by itself.
+
+python inside.py look|pack|environment FOLDER: prints the nanoseconds that it took. The two files that it
+asks for, which are not there, stand around the measured part in a list of its system calls.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+BEGIN, END = "/hpcsubmit-bench-begins", "/hpcsubmit-bench-ends"
+READ_RATE = 500
+
+
+def looking(scratch: Path) -> Callable[[], object]:
+    """Return what says whether a data set is packed, as it is now."""
+    from hpcsubmit.host import Host
+    from hpcsubmit.staging.snapshot import look
+
+    host = Host(environ=dict(os.environ))
+    return lambda: look(["set"], scratch, compress="auto", compressors=("gzip",), host=host)
+
+
+class Silent:
+    """Progress that nobody looks at."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Take note of nothing."""
+
+    def waits(self) -> None:
+        """Take note of nothing."""
+
+
+def packing(scratch: Path) -> Callable[[], object]:
+    """Return what looks at a data set and packs it."""
+    from hpcsubmit.host import Host
+    from hpcsubmit.staging.pack import pack
+    from hpcsubmit.staging.snapshot import look
+
+    host = Host(environ=dict(os.environ))
+
+    def work() -> None:
+        snapshot = look(["set"], scratch, compress="auto", compressors=("gzip",), host=host)
+        pack(snapshot, host=host, read_rate=READ_RATE, progress=Silent())
+
+    return work
+
+
+def finding(project: Path) -> Callable[[], object]:
+    """Return what finds the finished environment of a project."""
+    from hpcsubmit.clusters import Clusters
+    from hpcsubmit.environments.find import Wish, find_virtualenv
+    from hpcsubmit.host import Host
+    from hpcsubmit.project import find_project
+
+    host = Host(environ=dict(os.environ))
+    found = find_project(project)
+    profile = Clusters(user_folder=project / "none", project=found).get("generic").profile
+
+    def work() -> None:
+        if find_virtualenv(found, host, profile, Wish()).build is not None:
+            sys.exit("the environment is not there yet")
+
+    return work
+
+
+def main() -> None:
+    """Do one thing once, and print the time that it took."""
+    what, folder = sys.argv[1:]
+    work = {"look": looking, "pack": packing, "environment": finding}[what](Path(folder))
+    Path(BEGIN).exists()
+    begun = time.perf_counter_ns()
+    work()
+    took = time.perf_counter_ns() - begun
+    Path(END).exists()
+    print(took)
+
+
+if __name__ == "__main__":
+    main()

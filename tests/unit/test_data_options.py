@@ -1,0 +1,148 @@
+"""--data and --collect on the command line: what is asked, shown and refused before anything is made."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox
+
+
+@pytest.fixture
+def scratch(sandbox: Sandbox) -> Path:
+    """The project's scratch with two data sets."""
+    folder = sandbox.scratch / "gan"
+    for name in ("datasets/d1", "datasets/d2", "two words"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_text(name)
+    return folder
+
+
+def manifests(scratch: Path) -> list[Path]:
+    return list((scratch / "hpcsubmit" / "data" / "sets").glob("*.manifest"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error", "hint"),
+    [
+        (["--data", "nowhere"], 1, "does not exist", "move or copy the data to"),
+        (["-d", "datasets/d1", "datasets/no"], 1, "'datasets/no' does not exist", "move or copy"),
+        (["--data", "../other"], 2, "leads out of", "move or copy"),
+        (["--data=/etc"], 2, "is an absolute path", "move or copy"),
+        (["--data", "away"], 1, "leads out of", "move or copy"),
+        (["--data", "."], 2, "is all of", "name the folders"),
+        (["--data", "hpcsubmit"], 1, "holds hpcsubmit's own records", "name the folders"),
+        (["--data="], 2, "names no path", "name folders or files"),
+        (["--data", "datasets", "--data-compress", "lzma"], 2, "lzma", ""),
+        (["--data", "datasets", "--data-transfer", "pigeon"], 2, "pigeon", ""),
+        (["--collect", "/tmp"], 2, "--collect cannot be '/tmp'", "write a path below $SLURM_TMPDIR"),
+        (["--collect", "../up"], 2, "--collect cannot be '../up'", "write a path below"),
+        (["--collect", "."], 2, "--collect cannot be '.'", "write a path below"),
+        (["--collect", "a", "-t", "3"], 1, "leaves the program no time", "ask for more than 180 s"),
+        (["--no-env", "--env-on-node"], 2, "exclude each other", "give one"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_cure_and_nothing_is_made(
+    sandbox: Sandbox, scratch: Path, words: list[str], code: int, error: str, hint: str
+) -> None:
+    (scratch / "away").symlink_to("/etc")
+    (scratch / "hpcsubmit").mkdir()
+    said = sandbox.refuses(*words, code=code)
+    assert error in said.error
+    assert hint in said.hint
+
+
+def test_a_dry_run_shows_what_would_be_packed_and_packs_nothing(sandbox: Sandbox, scratch: Path) -> None:
+    before = sandbox.tree()
+    said = sandbox.hpcsubmit("--dry-run", "--data", "datasets/d1", "datasets/d2")
+    assert said.code == 0
+    assert "datasets/d1, datasets/d2: 2 files, 22 B; to be packed: 2 of 2 archives" in said.stderr
+    assert "stage_in data " in said.stdout
+    assert sandbox.tree() == before
+
+
+def test_a_submission_packs_and_the_next_one_finds_it_packed(sandbox: Sandbox, scratch: Path) -> None:
+    first = sandbox.hpcsubmit("--data", "datasets")
+    assert (first.code, first.stdout) == (0, "Submitted batch job 4242\n"), first.stderr
+    assert "packed " in first.stderr
+    (manifest,) = manifests(scratch)
+    assert str(manifest) in (sandbox.root / "submitted.sh").read_text()
+    second = sandbox.hpcsubmit("--data", "datasets/")
+    assert "packed already" in second.stderr
+    assert manifests(scratch) == [manifest]
+
+
+def test_a_word_with_blanks_is_one_path_where_there_is_one_and_a_list_otherwise(
+    sandbox: Sandbox, scratch: Path
+) -> None:
+    assert " two words: 1 file" in sandbox.hpcsubmit("--dry-run", "--data", "two words").stderr
+    listed = sandbox.hpcsubmit("--dry-run", "--data", "datasets/d1 datasets/d2", "-g", "2")
+    assert "datasets/d1, datasets/d2: 2 files" in listed.stderr
+
+
+def test_a_submission_that_fails_before_sbatch_takes_its_record_back(sandbox: Sandbox, scratch: Path) -> None:
+    store = scratch / "hpcsubmit" / "data"
+    store.parent.mkdir()
+    store.write_text("a file where the store should be")
+    said = sandbox.hpcsubmit("--data", "datasets")
+    assert said.code == 1
+    assert said.error.startswith(f"{store}")
+    assert list((scratch / "hpcsubmit" / "runs").iterdir()) == []
+    assert not (sandbox.root / "sbatch.argv").exists()
+
+
+def test_stage_packs_ahead_and_lists_what_is_fresh(sandbox: Sandbox, scratch: Path) -> None:
+    assert sandbox.hpcsubmit("stage", "--list").stdout == "nothing is packed yet\n"
+    assert "to be packed: 2 of 2" in sandbox.hpcsubmit("stage", "datasets", "--dry-run").stdout
+    assert manifests(scratch) == []
+    assert sandbox.hpcsubmit("stage", "datasets/d1", "datasets/d2").code == 0
+    assert sandbox.hpcsubmit("stage", "--data", "two words").code == 0
+    assert "packed already" in sandbox.hpcsubmit("--data", "datasets/d1", "datasets/d2").stderr
+    (scratch / "datasets" / "d1" / "file").write_text("edited")
+    lines = sandbox.hpcsubmit("stage", "--list").stdout.splitlines()
+    assert lines[0].split() == ["DATA", "FILES", "SIZE", "PACKED", "ARCHIVES", "AGE", "STATE"]
+    assert sorted(line.split()[-1] for line in lines[1:]) == ["fresh", "stale"]
+
+
+def test_stage_without_data_says_what_to_write(sandbox: Sandbox, scratch: Path) -> None:
+    said = sandbox.refuses("stage", code=2)
+    assert said.error == "hpcsubmit stage needs to know what to pack"
+    assert "hpcsubmit stage PATH..." in said.hint
+
+
+def test_data_that_do_not_fit_on_a_node_are_refused(sandbox: Sandbox, scratch: Path) -> None:
+    with (scratch / "datasets" / "huge").open("wb") as file:
+        file.truncate(3 << 20)
+    sandbox.write("profiles: {generic: {node_local_size: 2M}}\n", sandbox.project / "hpcsubmit.yaml")
+    said = sandbox.refuses("--data", "datasets")
+    assert said.error == "the data need 3M, and a node's own disk has 2M in the profile 'generic'"
+    assert "fewer paths" in said.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "transfer"),
+    [
+        (["-n", "3"], "direct"),
+        (["-n", "4"], "broadcast"),
+        (["-n", "4", "--data-transfer", "direct"], "direct"),
+        (["-n", "2", "--data-transfer", "broadcast"], "broadcast"),
+        (["-n", "1", "--data-transfer", "broadcast"], "direct"),
+    ],
+)
+def test_many_nodes_get_the_data_by_broadcast(
+    sandbox: Sandbox, scratch: Path, words: list[str], transfer: str
+) -> None:
+    script = sandbox.hpcsubmit("--dry-run", "--data", "datasets", *words).stdout
+    assert f" . {transfer}\n" in script
+
+
+def test_on_this_machine_nothing_is_broadcast(sandbox: Sandbox, scratch: Path) -> None:
+    argv = ("--cluster", "local", "-n", "8", "--data", "datasets")
+    assert " . direct\n" in sandbox.hpcsubmit(*argv, "--dry-run").stdout
+    said = sandbox.refuses(*argv, "--data-transfer", "broadcast")
+    assert "its nodes share one disk" in said.error
+
+
+def test_a_link_that_leads_out_of_the_data_is_kept_and_named(sandbox: Sandbox, scratch: Path) -> None:
+    (scratch / "datasets" / "d1" / "out").symlink_to("../../two words")
+    said = sandbox.hpcsubmit("--dry-run", "--data", "datasets/d1")
+    assert "warning: 1 symlink leads out of the data that every node gets: 'datasets/d1/out'" in said.stderr
