@@ -109,7 +109,7 @@ def bench_cli(session: nox.Session) -> None:
 
 @nox.session
 def bench_data(session: nox.Session) -> None:
-    """How long data and environments take to the nodes, beside tar, cp, rsync and uv, in one interleaved run."""
+    """How long data and environments take to the nodes, beside tar, cp, rsync and uv."""
     session.run("python", "-m", "bench.data", *session.posargs)
 
 

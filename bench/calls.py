@@ -19,7 +19,7 @@ _MAPPED = re.compile(r"^mmap\([^,]*, (?P<count>\d+), .*, \d+<(?P<path>[^>]*)>")
 OPENED = re.compile(r"^open(?:at)?\(")
 OPENED_FILE = re.compile(r"^open(?:at)?\((?!.*O_DIRECTORY)")
 STATTED = re.compile(r'^(?:stat|lstat|newfstatat|statx)\((?!\d+[^,]*, "",)')
-STARTED = re.compile(r"^(?:clone3?|v?fork|execve)\(")
+STARTED = re.compile(r"^(?:clone3?|v?fork|execve)\((?!.*CLONE_THREAD)")
 
 
 def is_possible() -> bool:
@@ -27,8 +27,8 @@ def is_possible() -> bool:
     return shutil.which("strace") is not None
 
 
-def calls_of(argv: Sequence[str | Path], environ: Mapping[str, str], folder: Path) -> list[str]:
-    """Return the calls of a command and of all its children, each process's in order.
+def calls_of(argv: Sequence[str | Path], environ: Mapping[str, str], folder: Path) -> list[list[str]]:
+    """Return the calls of a command and of all its children, a list for each process and thread.
 
     Raises CalledProcessError where the command fails.
     """
@@ -36,14 +36,20 @@ def calls_of(argv: Sequence[str | Path], environ: Mapping[str, str], folder: Pat
         log = Path(logs) / "log"
         strace = ("strace", "-ff", "-y", "-qq", "-s", "0", "-e", "signal=none", "-e", _TRACED, "-o", str(log))
         subprocess.run((*strace, *argv), cwd=folder, env=environ, check=True, capture_output=True, text=True)
-        return [line for path in sorted(log.parent.iterdir()) for line in path.read_text().splitlines()]
+        return [path.read_text().splitlines() for path in log.parent.iterdir()]
 
 
-def between(calls: Sequence[str], begin: str, end: str) -> list[str]:
-    """Return the calls between the first that names `begin` and the one that names `end`."""
-    first = next(at for at, call in enumerate(calls) if begin in call)
-    last = next(at for at, call in enumerate(calls) if end in call)
-    return list(calls[first + 1 : last])
+def between(calls: Sequence[Sequence[str]], begin: str, end: str) -> list[str]:
+    """Return what is called after a call that names `begin`, until one that names `end`.
+
+    Processes and threads that make neither were started meanwhile: all of theirs counts.
+    """
+    found: list[str] = []
+    for each in calls:
+        first = next((at + 1 for at, call in enumerate(each) if begin in call), 0)
+        last = next((at for at, call in enumerate(each) if end in call), len(each))
+        found += each[first:last]
+    return found
 
 
 def bytes_read(calls: Sequence[str], below: Path) -> int:

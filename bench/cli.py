@@ -7,7 +7,6 @@ after an ordinary installation, since without them every figure would more than 
 """
 
 import argparse
-import os
 import random
 import re
 import shutil

@@ -1,8 +1,8 @@
 """How long data and environments take to the nodes, beside what people use for it: one interleaved run.
 
-The data lie on the disk of bench/.data (or --folder), and in memory by the time they are read; the nodes' own
-disk is /dev/shm. Every round does everything once, in a new random order. Times of hpcsubmit's own parts begin
-after its imports (see inside.py), those of other programs with their start.
+The data lie on the disk of bench/.data (or --folder), and in memory by the time they are read; the nodes'
+own disk is /dev/shm. Every round does everything once, in a new random order. Times of hpcsubmit's own parts
+begin after its imports (see inside.py), those of other programs with their start.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_WORDS = "the loss of epoch is below that which was seen before and learning goes on at rate".split()
+_WORDS = ["the", "loss", "of", "an", "epoch", "is", "below", "what", "was", "seen", "before"]
 _CHUNK = 1 << 20
 NAME = "set"
 """What the data are called in their scratch folder."""
@@ -22,7 +22,7 @@ class DataSet(NamedTuple):
     folders: int
 
     @property
-    def bytes(self) -> int:
+    def total(self) -> int:
         """The bytes of all files."""
         return self.files * self.size
 

@@ -141,7 +141,7 @@ class Environments(NamedTuple):
 
 def interpreter() -> str:
     """Return the Python under all virtual environments here."""
-    return str(Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}").resolve())
+    return str(Path(sys.executable).resolve())
 
 
 def wheelhouse(name: str, requirements: Sequence[str]) -> Path:

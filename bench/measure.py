@@ -113,7 +113,7 @@ def show_progress(text: str) -> None:
 
 def table(title: str, rows: Sequence[Row], unit: str = "s") -> str:
     """Return the rows as a Markdown table, in seconds (`s`) or `ms`; a failed one with its reason."""
-    lines = [("", f"median {unit}", "min", "max", "ratio", "aim", "")]
+    lines: list[tuple[str, ...]] = [("", f"median {unit}", "min", "max", "ratio", "aim", "")]
     for row in rows:
         if row.failure is not None or not row.seconds:
             lines.append((row.name, f"failed: {row.failure}", "", "", "", "", ""))
@@ -132,7 +132,7 @@ def _judged(row: Row, factor: int, unit: str) -> tuple[str, str, str]:
     ratio = row.ratio
     if ratio is None or row.aim is None:
         return shown(ratio, ".2f"), "", ""
-    return f"{ratio:.2f}", f"<= {row.aim:g}", "yes" if ratio <= row.aim else "NO"
+    return f"{ratio:.2f}", f"<= {row.aim:.3g}", "yes" if ratio <= row.aim else "NO"
 
 
 def count_table(counts: Sequence[Count]) -> str:

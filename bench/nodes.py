@@ -42,7 +42,7 @@ class Nodes(NamedTuple):
     """A folder with the stand-ins, and with one folder for each node's disk."""
 
     folder: Path
-    count: int
+    number: int
 
     def run(self, script: str) -> float:
         """Run a staging script (see `staging_part`) and return its seconds; raises CalledProcessError."""
@@ -50,12 +50,12 @@ class Nodes(NamedTuple):
 
     def traced(self, script: str) -> list[str]:
         """Run it once and return the system calls of all its processes."""
-        return calls_of(self._argv(script), self._environ(), self.folder)
+        return [call for each in calls_of(self._argv(script), self._environ(), self.folder) for call in each]
 
     @property
     def disks(self) -> list[Path]:
         """The nodes' disks."""
-        return [self.folder / f"node{number}" for number in range(1, self.count + 1)]
+        return [self.folder / f"node{each}" for each in range(1, self.number + 1)]
 
     def _argv(self, script: str) -> tuple[str, str]:
         path = self.folder / "script"
@@ -63,12 +63,12 @@ class Nodes(NamedTuple):
         return "bash", str(path)
 
     def _environ(self) -> dict[str, str]:
-        tmpdir = self.disks[0] if self.count == 1 else self.folder / "batch"
+        tmpdir = self.disks[0] if self.number == 1 else self.folder / "batch"
         return {
             "PATH": f"{self.folder / 'bin'}:{HOME_PATH}",
             "LANG": "C.UTF-8",
             "SLURM_JOB_ID": "1",
-            "SLURM_JOB_NUM_NODES": str(self.count),
+            "SLURM_JOB_NUM_NODES": str(self.number),
             "SLURMD_NODENAME": "node1",
             "SLURM_TMPDIR": str(tmpdir),
             "BENCH_NODES": " ".join(map(str, self.disks)),

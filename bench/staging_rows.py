@@ -140,7 +140,7 @@ class Staging(NamedTuple):
         before = self._archives()
         self._pack_change()
         written = sum(path.stat().st_size for path in self._archives() - before)
-        share = 100 * written / self.data.bytes
+        share = 100 * written / self.data.total
         return Count(
             name=f"{self.data.name}: written again for one changed file",
             value=share,
@@ -181,7 +181,7 @@ class Staging(NamedTuple):
         packed = sum(path.stat().st_size for path in self._archives())
         name = f"{self.data.name}: read by {count} nodes, {transfer}"
         return [
-            Count(name=name, value=read / self.data.bytes, unit="x the data", aim=aim),
+            Count(name=name, value=read / self.data.total, unit="x the data", aim=aim),
             Count(name=name, value=read / packed, unit="x the archives", aim=aim),
         ]
 

@@ -11,8 +11,8 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
+from hpcsubmit.cli.asked import OPTIONS
 from hpcsubmit.cli.options import Option
-from hpcsubmit.cli.submit import OPTIONS
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.profile import FIELDS, parse_fields
 

@@ -1,23 +1,21 @@
 """plan(request, profile, context) -> Plan: every decision of a submission, pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsubmit.errors import HpcSubmitError, did_you_mean
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.launch import JobKind, Program, kind_of, program_for
 from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
+from hpcsubmit.resources import check_limits, gpus, memory, where
 from hpcsubmit.slurm import Directive
-from hpcsubmit.values import Memory
 from hpcsubmit.virtualenv import Virtualenv
 
 RECORDS = "hpcsubmit"
 """The folder in the project's scratch folder that holds the records of its runs."""
 DEFAULT_CPUS = 2
-DEFAULT_MEM_PER_GPU = Memory.parse("10G")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,12 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
     tasks = request.gpus if kind is JobKind.LIGHTNING else 1
     cpus_per_task = -(-cpus // tasks)
-    _check_limits(request, tasks * cpus_per_task, profile)
+    if request.exp_name == RECORDS:
+        raise HpcSubmitError(
+            f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
+            "choose another --exp-name",
+        )
+    check_limits(request, tasks * cpus_per_task, profile)
     run_dir = context.scratch_dir / RECORDS / "runs" / context.run_id
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
@@ -176,8 +179,8 @@ def _directives(
         Directive(name="nodes", value=str(request.num_nodes)),
         Directive(name="ntasks-per-node", value=str(tasks)),
         Directive(name="cpus-per-task", value=str(cpus_per_task)),
-        _gpus(request, profile),
-        *_memory(request, profile),
+        gpus(request, profile),
+        *memory(request, profile),
         Directive(name="chdir", value=str(context.project_root)),
         Directive(name="output", value=log),
         Directive(name="open-mode", value="append"),
@@ -200,74 +203,6 @@ def _exports(
     world = {"GLOBAL_WORLD_SIZE": str(request.num_nodes * request.gpus)} if kind.distributed else {}
     twins = {name.upper(): value for name, value in named.items()}
     return tuple((named | twins | {"OUTPUT_DIR": str(output_dir)} | world).items())
-
-
-def where(account: str | None, partition: str | None, profile: Profile) -> list[Directive]:
-    """Return the account and the partition of a job; None stands for "as the profile says"."""
-    account = account or profile.account
-    partition = partition or profile.partition
-    found = []
-    if account and profile.uses_accounts:
-        found.append(Directive(name="account", value=account))
-    if partition:
-        found.append(Directive(name="partition", value=partition))
-    return found
-
-
-def _gpus(request: Request, profile: Profile) -> Directive:
-    gpu_type = (request.gpu_type or profile.gpu_type) if profile.typed_gpus else ""
-    value = f"{gpu_type}:{request.gpus}" if gpu_type else str(request.gpus)
-    if profile.gpu_option == "gres":
-        return Directive(name="gres", value=f"gpu:{value}")
-    return Directive(name="gpus-per-node", value=value)
-
-
-def _memory(request: Request, profile: Profile) -> list[Directive]:
-    if profile.memory_option == "none":
-        return []
-    if request.memory_per_node:
-        return [Directive(name="mem", value=str(request.memory_per_node))]
-    per_gpu = request.memory_per_gpu or profile.mem_per_gpu or DEFAULT_MEM_PER_GPU
-    if profile.memory_option == "mem-per-gpu":
-        return [Directive(name="mem-per-gpu", value=str(per_gpu))]
-    return [Directive(name="mem", value=f"{per_gpu.megabytes * request.gpus}M")]
-
-
-def _check_limits(request: Request, cpus: int, profile: Profile) -> None:
-    """Raise HpcSubmitError for what no node, list or limit of the profile allows."""
-    where = f"the profile '{profile.name}'"
-    if request.exp_name == RECORDS:
-        raise HpcSubmitError(
-            f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
-            "choose another --exp-name",
-        )
-    if profile.gpus_per_node is not None and request.gpus > profile.gpus_per_node:
-        raise HpcSubmitError(
-            f"--gpus {request.gpus} is more than the {profile.gpus_per_node} GPUs of a node in {where}",
-            f"ask for at most {profile.gpus_per_node} per node, on more nodes with --num-nodes",
-        )
-    if profile.cpus_per_node is not None and cpus > profile.cpus_per_node:
-        raise HpcSubmitError(
-            f"{cpus} CPUs are more than the {profile.cpus_per_node} of a node in {where}",
-            f"ask for at most --cpus {profile.cpus_per_node}; they are counted per node",
-        )
-    if profile.max_time is not None and request.time > profile.max_time:
-        raise HpcSubmitError(
-            f"--time {request.time} is longer than the limit of {where}, {profile.max_time}",
-            "ask for less time, and let the program go on from a checkpoint in a second job",
-        )
-    if request.gpu_type and profile.typed_gpus:
-        _check_listed("--gpu-type", request.gpu_type, profile.gpu_types, where)
-    if request.account and profile.uses_accounts:
-        _check_listed("--account", request.account, profile.accounts, where)
-
-
-def _check_listed(option: str, value: str, listed: Sequence[str], where: str) -> None:
-    if listed and value not in listed:
-        raise HpcSubmitError(
-            f"{option} {value} is not one that {where} lists",
-            f"{did_you_mean(value, listed)} it lists {', '.join(listed)}",
-        )
 
 
 def _notes(

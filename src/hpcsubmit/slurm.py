@@ -76,10 +76,10 @@ KEPT_CALLER_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
 
 
 def caller_variables(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that sbatch must not inherit, sorted.
+    """Return the names that Slurm's commands must not inherit, sorted.
 
     `SBATCH_*` override the script's directives and `SLURM_*`, `SRUN_*` of another allocation break the new
-    job's steps (all seen on Slurm 22.05.8).
+    job's steps (all seen on Slurm 22.05.8); `SQUEUE_*` and `SACCT_*` hide jobs from the questions about them.
     """
-    prefixes = ("SBATCH_", "SRUN_", "SLURM_")
+    prefixes = ("SBATCH_", "SRUN_", "SLURM_", "SQUEUE_", "SACCT_")
     return tuple(sorted(n for n in names if n.startswith(prefixes) and n not in KEPT_CALLER_VARIABLES))

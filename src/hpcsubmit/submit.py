@@ -86,6 +86,10 @@ def _environment(plan: Plan, host: Host, scheduler: Scheduler) -> JobId | None:
         if job := build_virtualenv(virtualenv, host, scheduler):
             return job
     link_to(virtualenv.path)
+    if not (virtualenv.path / "bin" / "python").exists():
+        raise HpcSubmitError(
+            f"the environment {virtualenv.path} is gone by now", "submit again: it is built anew"
+        )
     return None
 
 

@@ -17,6 +17,7 @@ class Build(NamedTuple):
     a constraints file. wheelhouse: --find-links. no_index: whether packages come from these alone.
     stamp: the text that says that the environment is finished. directives: of the job.
     credentials: environment variables that the lines name in place of user names and passwords.
+    note: what to tell the user of the packages, "" for nothing.
     """
 
     source: Path
@@ -34,6 +35,7 @@ class Build(NamedTuple):
     stamp: str = ""
     directives: tuple[Directive, ...] = ()
     credentials: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
 class Virtualenv(NamedTuple):

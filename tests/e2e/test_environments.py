@@ -194,8 +194,10 @@ def test_every_node_unpacks_the_environment_and_its_commands_work_there(desk: De
     assert not [
         each for each in path.rglob("*") if each.is_file() and there in each.read_text(errors="replace")
     ]
-    again = desk.hpcsubmit("-C", "probe.txt", "-n", "2", "--env-on-node", "--follow")
+    words = ["-C", "probe.txt", "-n", "2", "--env-on-node", "--data-transfer", "broadcast", "--follow"]
+    again = desk.hpcsubmit(*words)
     assert (again.returncode, "to be " in again.stderr) == (0, False)
+    assert again.stdout.count("/virtual_env") == done.stdout.count("/virtual_env")
 
 
 def test_uv_builds_where_it_is_there(desk: Desk) -> None:

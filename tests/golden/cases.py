@@ -64,6 +64,13 @@ def own_interpreter() -> Plan:
     return plan(request, shipped("generic"), context("$HOME/miniconda/bin/python3 -u -O -m gan.train"))
 
 
+def unpacked_environment() -> Plan:
+    """An environment that hpcsubmit built, on every node's own disk."""
+    path = Path("/home/u/gan/.virtual_envs/0123456789abcdef")
+    environment = Virtualenv(path=path, manifest=path.with_name(f"{path.name}.manifest"))
+    return plan(TWO_BY_TWO, shipped("plai"), replace(context(), virtualenv=environment))
+
+
 def packed(context: Context) -> Context:
     """The same with 20,000 files of data, packed."""
     store = context.scratch_dir / "hpcsubmit" / "data"
@@ -95,6 +102,10 @@ CASES: dict[str, Callable[[], Plan]] = {
     "generic_results": lambda: plan(results(Request(time=HOUR)), shipped("generic"), context()),
     "awkward_lightning": awkward,
     "own_interpreter_torchrun": own_interpreter,
+    "plai_environment_on_node": unpacked_environment,
+    "plai_no_environment": lambda: plan(
+        Request(time=HOUR, no_env=True), shipped("plai"), replace(context(), virtualenv=None)
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command
+from hpcsubmit.node_disks import PackedData
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import FIELDS, Profile
 from hpcsubmit.render import render
@@ -29,6 +30,7 @@ FOLDERS = st.text(
     max_size=12,
 ).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(FOLDERS, min_size=1, max_size=3).map(lambda names: Path("/", *names))
+ROOMS = st.integers(1, 10**12)
 TIMES = st.integers(1, 10**6).map(lambda seconds: Walltime(seconds=seconds))
 MEMORY = st.builds(Memory, amount=st.integers(1, 10**6), unit=st.sampled_from(["G", "M"]))
 DIRECTIVES = st.builds(Directive, name=NAMES, value=st.none() | LINES)
@@ -46,6 +48,9 @@ REQUESTS = st.builds(
     partition=st.none() | NAMES,
     exp_name=st.just("") | NAMES,
     launcher=st.none() | st.sampled_from(Launcher),
+    data_transfer=st.none() | st.sampled_from(["auto", "direct", "broadcast"]),
+    collect=st.lists(FOLDERS, max_size=2).map(tuple),
+    collect_grace=st.integers(1, 10**6),
     sbatch_args=st.lists(DIRECTIVES, max_size=2).map(tuple),
 )
 
@@ -72,6 +77,9 @@ PROFILE_FIELDS: dict[str, st.SearchStrategy[object]] = {
     "modules": st.lists(TEXTS, max_size=2).map(tuple),
     "slurm_tmpdir": st.sampled_from(["given", "made", "either"]),
     "node_local_base": PATHS.map(str),
+    "node_local_size": st.none() | MEMORY,
+    "data_transfer": st.sampled_from(["auto", "direct", "broadcast"]),
+    "broadcast_nodes": COUNTS,
     "loopback": st.booleans(),
     "lightning_nodes_flag": FLAGS,
     "lightning_gpus_flag": FLAGS,
@@ -96,9 +104,12 @@ def contexts(draw: Callable[[st.SearchStrategy[object]], object]) -> Context:
     assert isinstance(root, Path)
     assert isinstance(scratch, Path)
     assert isinstance(home, Path)
+    store = scratch / root.name / "hpcsubmit" / "data"
+    data = PackedData(store / "sets" / "k.manifest", store / "archives", int(str(draw(ROOMS))), ("a link",))
     return Context(
         project_root=root,
         scratch_dir=scratch / root.name,
+        data=data if draw(st.booleans()) else None,
         run_id="r20260131-235959-a2b3",
         version="0.1.0",
         command_line=str(draw(LINES)),
@@ -118,11 +129,21 @@ def planned(request: Request, profile: Profile, facts: Context) -> Plan | HpcSub
 
 
 def without_limits(profile: Profile) -> Profile:
-    return replace(profile, gpus_per_node=None, cpus_per_node=None, max_time=None, accounts=(), gpu_types=())
+    return replace(
+        profile,
+        gpus_per_node=None,
+        cpus_per_node=None,
+        max_time=None,
+        node_local_size=None,
+        accounts=(),
+        gpu_types=(),
+    )
 
 
 def test_every_field_of_a_profile_is_generated_or_says_nothing_of_the_plan() -> None:
     elsewhere = {"description", "detect_environment", "detect_hosts", "detect_cluster_name", "scratch_hint"}
+    elsewhere |= {"nodes", "shared_read_rate", "compressors"}  # of cleaning and packing
+    elsewhere |= {"environment_built", "build_time", "build_memory", "python", "packages", "wheelhouse"}
     assert {*PROFILE_FIELDS, *elsewhere} == {*FIELDS, "name"}
 
 

@@ -19,14 +19,14 @@ cli
 in_use node_answers
 submit follow history node_cleaning
 prepare
-environments
+environments staging
 wandb_key queue run
 record scheduler folders
 host
 running
 render
 plan
-launch node_disks virtualenv
+launch node_disks resources virtualenv
 clusters
 profile project
 request experiment job_status

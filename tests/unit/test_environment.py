@@ -30,9 +30,11 @@ def bare(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def find(sandbox: Sandbox, profile: Profile = GENERIC, **wish: bool) -> Virtualenv:
-    host = Host(environ=dict(sandbox.environ))
-    return find_virtualenv(Project(root=sandbox.project), host, profile, Wish(**wish))
+def find(
+    sandbox: Sandbox, profile: Profile = GENERIC, *, on_node: bool = False, rebuild: bool = False
+) -> Virtualenv:
+    host, wish = Host(environ=dict(sandbox.environ)), Wish(on_node=on_node, rebuild=rebuild)
+    return find_virtualenv(Project(root=sandbox.project), host, profile, wish)
 
 
 def environment_in_the_script(sandbox: Sandbox) -> Path:

@@ -66,7 +66,7 @@ def test_only_what_is_superseded_or_not_finished_may_go_with_all_that_belongs_to
     assert place.names() == {path.name for path in (old, cut_short, *beside, *hidden)}, (
         "looking removes nothing"
     )
-    assert remove([first, second], lambda: [], place.host) == [first, second]
+    assert remove([first, second], list, place.host) == [first, second]
     assert place.names() == set()
     assert place.current.exists()
     assert run(place.sandbox).code == 0
@@ -87,7 +87,7 @@ def test_what_virtual_env_links_to_by_now_stays(place: Place) -> None:
     link = place.sandbox.project / "virtual_env"
     link.unlink()
     link.symlink_to(f".virtual_envs/{OLD}")
-    assert remove([found], lambda: [], place.host) == []
+    assert remove([found], list, place.host) == []
     assert (old / "lib" / "module.py").exists()
 
 
@@ -110,13 +110,13 @@ def test_what_is_being_built_stays(place: Place) -> None:
     held = take_lock(path, fcntl.LOCK_EX)
     try:
         assert place.old() == []
-        assert remove([found], lambda: [], place.host) == []
+        assert remove([found], list, place.host) == []
     finally:
         os.close(held)
     job_of(path).write_text("17\n")
     place.sandbox.install("squeue", "#!/bin/sh\necho '17|PENDING|Dependency||'\n")
     assert place.old() == []
-    assert remove([found], lambda: [], place.host) == []
+    assert remove([found], list, place.host) == []
     place.sandbox.install("squeue", "#!/bin/sh\nexit 0\n")
     place.sandbox.install("scontrol", "#!/bin/sh\nexit 1\n")
     place.sandbox.install("sacct", "#!/bin/sh\nexit 1\n")
@@ -137,7 +137,7 @@ def test_what_a_removal_that_was_killed_left_goes_with_the_next(place: Place) ->
     place.make(f".removing-1-{OLD}")
     (found,) = place.old()
     assert (found.path.name, [path.name for path in found.paths]) == (OLD, [f".removing-1-{OLD}"])
-    assert remove([found], lambda: [], place.host) == [found]
+    assert remove([found], list, place.host) == [found]
     assert place.names() == set()
 
 

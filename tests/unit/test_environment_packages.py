@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsubmit.environments.packages import Packages, hide_credentials, packages_of
+from hpcsubmit.environments.packages import OUTDATED, Packages, hide_credentials, packages_of
 from hpcsubmit.environments.sources import Source, find_source
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
@@ -121,6 +121,37 @@ def test_a_pipfile_lock_counts_in_the_place_of_the_pipfile(tmp_path: Path) -> No
     others = ("mine @ git+https://x.org/mine.git@0a1b", "-e .")
     found = packages(tmp_path, Pipfile="[packages]\nother = '*'\n", Pipfile_lock=text)
     assert found == Packages((hashed, others))
+
+
+PIPFILE = """[[source]]
+name = "pypi"
+url = "https://pypi.org/simple"
+verify_ssl = true
+[packages]
+six = "*"
+numpy = {version = ">=1.20", extras = ["x"]}
+[dev-packages]
+black = "*"
+[docs]
+sphinx = "*"
+[requires]
+python_version = "3.11"
+[scripts]
+go = "python main.py"
+"""
+HASH = "a7e8348afcdd47b0a4ac1662939d88438dc0330e7d5b58ade91054e9fa2ea2ae"
+"""Of that Pipfile, as plette 2.4.0 (pipenv's own library) says."""
+
+
+@pytest.mark.parametrize(
+    ("pipfile", "outdated"), [(PIPFILE, ""), (PIPFILE.replace('"*"', '"==1"'), OUTDATED)]
+)
+def test_a_lock_that_is_older_than_its_pipfile_counts_with_a_note(
+    tmp_path: Path, pipfile: str, outdated: str
+) -> None:
+    text = json.dumps({"_meta": {"hash": {"sha256": HASH}}, "default": {"six": {"version": "==1.16"}}})
+    found = packages(tmp_path, Pipfile=pipfile, Pipfile_lock=text)
+    assert found == Packages((("six==1.16",),), note=outdated)
 
 
 def test_a_wheelhouse_has_no_indexes_and_no_hashes(tmp_path: Path) -> None:

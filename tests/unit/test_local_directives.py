@@ -47,7 +47,7 @@ def test_options_may_share_a_line_and_come_in_every_spelling() -> None:
 
 
 def test_what_only_chooses_among_resources_is_ignored() -> None:
-    lines = ("--account=a", "--partition=p", "--mem-per-gpu=10G", "--signal=B:USR1@60", "--new-in-27.11=x")
+    lines = ("--account=a", "--partition=p", "--mem-per-gpu=10G", "--new-in-27.11=x")
     assert read_request(script(*(f"#SBATCH {line}" for line in lines)), "x") == read_request(script(), "x")
 
 
@@ -135,3 +135,11 @@ def test_gpus_per_node_in_both_syntaxes(written: str, count: int) -> None:
 )
 def test_patterns_in_the_logs_name(pattern: str, path: str) -> None:
     assert output_path(pattern, job_id=7, job_name="my job", user="ada") == path
+
+
+def test_the_warning_before_the_limit_is_read_and_other_signals_are_refused() -> None:
+    assert read_request(script("#SBATCH --signal=B:USR1@60"), "x").warning == 60
+    assert read_request(script(), "x").warning is None
+    with pytest.raises(HpcSubmitError, match="Invalid --signal specification 'TERM@60'") as refused:
+        read_request(script("#SBATCH --signal=TERM@60"), "x")
+    assert refused.value.hint == "write B:USR1@SECONDS"

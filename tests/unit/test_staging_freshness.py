@@ -212,7 +212,7 @@ def test_a_file_that_was_written_just_now_is_looked_at_again(data: Data) -> None
 def test_a_large_folder_is_read_in_pieces_and_none_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    names = [f"{number:05}" for number in range(9000)]
+    names = [f"{number:05}" for number in range(4500)]
     for name in names:
         (folder / name).touch()
     (folder / "00500").unlink()
@@ -235,7 +235,7 @@ def make_many(folder: Path) -> None:
 
 def test_a_slow_file_system_gives_the_same_by_many_threads(tmp_path: Path) -> None:
     make_many(tmp_path / "data")
-    for number in range(9000):
+    for number in range(4500):
         (tmp_path / "data" / f"{number:05}").touch()
     at_once = walk._look_below(["data"], walk._Pace(str(tmp_path), entries=2000, seconds=2000.0))
     assert at_once == scan(("data",), tmp_path).folders

@@ -1,12 +1,14 @@
 """Packing: right or not at all, whatever ends it, and once however many submissions want it."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,7 +17,7 @@ from hpcsubmit.host import Host
 from hpcsubmit.staging.shards import Shard
 from staged_data import NOBODY, OLD, Data, Told, tree
 
-LARGE = 160 << 20  # bytes of a file that has an archive for itself
+LARGE = 129 << 20  # bytes of a file that has an archive for itself
 
 
 @pytest.fixture
@@ -286,21 +288,43 @@ def test_the_store_is_its_owners_alone(data: Data) -> None:
     assert {oct(path.stat().st_mode & 0o777) for path in found} == {"0o700", "0o600"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root reads everything, so another user must try")
 def test_a_file_that_may_not_be_read_is_an_error() -> None:
-    """In a folder that an ordinary user can reach: pytest's own are closed."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
+    """In a folder that an ordinary user can reach, which root becomes: pytest's own are closed."""
+    user = NOBODY if os.geteuid() == 0 else ()
+    with TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         data = Data(Path(folder) / "scratch")
-        secret = data.write("data/secret")
-        for path in (data.scratch, data.scratch / "data"):
-            os.chown(path, 65534, 65534)
-        secret.chmod(0o600)
-        process = start(data, user=NOBODY)
-        _, errors = process.communicate(timeout=60)
-    assert errors.splitlines()[-1].endswith(f"HpcSubmitError: {secret} cannot be read: Permission denied")
+        secret = data.write("data/no\nsecret")
+        secret.chmod(0)
+        if user:
+            os.chown(data.scratch, 65534, 65534)
+        _, errors = start(data, user=user).communicate(timeout=60)
+        nothing_counts(data)
+    said = errors.splitlines()[-1]
+    assert said.endswith(f"HpcSubmitError: {str(secret)!r} cannot be read: Permission denied")
+
+
+def test_a_folder_that_may_not_be_read_is_an_error() -> None:
+    user = NOBODY if os.geteuid() == 0 else ()
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        data = Data(Path(folder) / "scratch")
+        data.write("data/closed/file")
+        (data.scratch / "data/closed").chmod(0)
+        for words in ("data", "data/closed"):
+            asked = [
+                *user,
+                sys.executable,
+                "-P",
+                "-c",
+                STAGE.replace('"data"', repr(words)),
+                data.scratch,
+                "none",
+            ]
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+            said = f"HpcSubmitError: {data.scratch}/data/closed cannot be read: Permission denied"
+            assert done.stderr.splitlines()[-1].endswith(said)
+        (data.scratch / "data/closed").chmod(0o700)
 
 
 def test_a_store_that_cannot_be_written_is_an_error(data: Data) -> None:
@@ -312,8 +336,6 @@ def test_a_store_that_cannot_be_written_is_an_error(data: Data) -> None:
 
 def test_a_full_disk_is_an_error(data: Data, tmp_path: Path) -> None:
     """The limit of a file's size stands in for the disk's: the system refuses the write in the same place."""
-    import resource
-
     make_large(data, 1)
     snapshot = data.look()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

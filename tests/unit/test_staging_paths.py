@@ -70,6 +70,11 @@ MOVE = "move or copy the data to /scratch and name them by their path in it"
         ("a/..", "'a/..' is all of /scratch, with hpcsubmit's own records", IN_IT),
         ("a\nb", "'a\\nb' holds a newline", "rename the folder or file, then name it anew"),
         ("a\\b", "'a\\\\b' holds a backslash", "rename the folder or file, then name it anew"),
+        (
+            "a\udcff",
+            "'a\\udcff' holds bytes that are not UTF-8",
+            "rename the folder or file, then name it anew",
+        ),
         ("", "names no path", "name folders or files in /scratch"),
         (" \t", "names no path", "name folders or files in /scratch"),
     ],

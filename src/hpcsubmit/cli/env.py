@@ -78,12 +78,14 @@ def _state(found: Virtualenv, host: Host) -> str:
     rows.append(("state", _words(found, host)))
     if found.path.is_dir() and not (build and build.makes):
         rows.append(("size", bytes_text(size_of(found.path.resolve()))))
+    if build and build.note:
+        rows.append(("note", build.note))
     return "\n".join(align(rows))
 
 
 def _words(found: Virtualenv, host: Host) -> str:
     build = found.build
-    if found.note:
+    if found.path.parent.name != BUILT:
         return "your own, used as it is"
     if build is None:
         return "built"

@@ -82,7 +82,7 @@ def _newest(made_from: Ingredients, project: Project, host: Host, profile: Profi
     from hpcsubmit.environments.prepare_build import prepare_build  # late: for builds alone
 
     build = prepare_build(path, made_from, host, profile, wish, makes=makes, packs=packs)
-    return Virtualenv(path=path, build=build, manifest=manifest)
+    return Virtualenv(path=path, build=build, manifest=manifest, note=build.note)
 
 
 def _users_own(link: Path, wish: Wish) -> Virtualenv:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsubmit.environments.pipfile import lock_lines, pipfile_lines, without_hashes
+from hpcsubmit.environments.pipfile import is_locked, lock_lines, pipfile_lines, without_hashes
 from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, beside, include, name_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 
 EXPORT = ("export", "--frozen", "--no-dev", "--format", "requirements-txt", "--no-header", "--no-annotate")
+OUTDATED = "the Pipfile has changed since its lock was made, and the lock counts: pipenv lock makes it anew"
 EXPORT_TIMEOUT = 120.0
 """Seconds that uv may take to read a lock."""
 _OF_INDEXES = ("-i", "--index-url", "--extra-index-url", "--no-index", "--require-hashes", "--trusted-host")
@@ -19,10 +20,14 @@ _FIND_LINKS = ("-f", "--find-links")
 
 
 class Packages(NamedTuple):
-    """What is installed: files of requirements, one after the other, and the constraints on all of them."""
+    """What is installed: files of requirements, one after the other, and the constraints on all of them.
+
+    note: what to tell the user of them, "" for nothing.
+    """
 
     requirements: tuple[tuple[str, ...], ...]
     constraints: tuple[str, ...] = ()
+    note: str = ""
 
 
 def packages_of(source: Source, root: Path, host: Host, *, uv: str, wheelhouse: bool) -> Packages:
@@ -38,15 +43,18 @@ def packages_of(source: Source, root: Path, host: Host, *, uv: str, wheelhouse: 
     else:
         found = _of_requirements(source, root)
     if wheelhouse:
-        return Packages(tuple(map(_for_wheelhouse, found.requirements)), _for_wheelhouse(found.constraints))
+        requirements = tuple(map(_for_wheelhouse, found.requirements))
+        return found._replace(requirements=requirements, constraints=_for_wheelhouse(found.constraints))
     return found
 
 
 def _of_pipenv(source: Source) -> Packages:
     if len(source.files) == 1:
         return Packages((tuple(pipfile_lines(source.files[0][1])),))
-    indexes, hashed, others = lock_lines(source.files[1][1])
-    return Packages(tuple((*indexes, *lines) for lines in (hashed, others) if lines) or ((),))
+    (_, pipfile), (_, lock) = source.files
+    indexes, hashed, others = lock_lines(lock)
+    requirements = tuple((*indexes, *lines) for lines in (hashed, others) if lines) or ((),)
+    return Packages(requirements, note="" if is_locked(pipfile, lock) else OUTDATED)
 
 
 def _of_uv(root: Path, host: Host, uv: str, *, wheelhouse: bool) -> list[str]:

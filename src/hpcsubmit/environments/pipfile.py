@@ -3,6 +3,7 @@
 The forms are those of pipenv's documentation ("Pipfile & Pipfile.lock", 2025) and of what it writes.
 """
 
+import hashlib
 import json
 import re
 import tomllib
@@ -46,6 +47,20 @@ def lock_lines(content: bytes) -> tuple[list[str], list[str], list[str]]:
         raise _unreadable(PIPFILE_LOCK, f"{type(error).__name__}: {error}") from error
     hashed = [_line(name, value, PIPFILE_LOCK) for has, name, value in both if has]
     return _index_lines(sources), hashed, [_line(n, v, PIPFILE_LOCK) for has, n, v in both if not has]
+
+
+def is_locked(pipfile: bytes, lock: bytes) -> bool:
+    """Whether a lock was made from this Pipfile: pipenv writes the Pipfile's hash into it (plette 2.4)."""
+    values = _toml(pipfile)
+    written = json.loads(lock).get("_meta", {}).get("hash", {}).get("sha256")
+    if not written or "source" not in values:  # pipenv would hash its own default source
+        return True
+    named = {"source", "packages", "dev-packages", "requires", "scripts", "pipfile", "pipenv"}
+    hashed = {name: value for name, value in values.items() if name not in named}
+    hashed["_meta"] = {"sources": values["source"], "requires": values.get("requires", {})}
+    hashed |= {"default": values.get("packages", {}), "develop": values.get("dev-packages", {})}
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
+    return bool(hashlib.sha256(text.encode()).hexdigest() == written)
 
 
 def _toml(content: bytes) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hpcsubmit.environments.layout import log_of
 from hpcsubmit.environments.packages import hide_credentials, packages_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.plan import where
 from hpcsubmit.profile import Profile
+from hpcsubmit.resources import where
 from hpcsubmit.slurm import Directive
 from hpcsubmit.virtualenv import Build
 
@@ -63,6 +63,7 @@ def prepare_build(
         stamp=_stamp(made_from),
         directives=_directives(path, profile, wish),
         credentials=hidden.credentials,
+        note=packages.note,
     )
 
 

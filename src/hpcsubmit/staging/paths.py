@@ -47,6 +47,8 @@ def find_data(words: Iterable[str], scratch_dir: Path) -> tuple[str, ...]:
 def _paths_of(word: str, scratch_dir: Path) -> Iterator[str]:
     """The normalised paths of one word of the command line."""
     inside = next((_INSIDE[letter] for letter in word if letter in _INSIDE), None)
+    if not inside and any("\ud800" <= letter <= "\udfff" for letter in word):
+        inside = "bytes that are not UTF-8"
     if inside:
         raise UsageError(f"--data {word!r} holds {inside}", "rename the folder or file, then name it anew")
     blanks = len(word.split()) != 1
@@ -133,12 +135,17 @@ def cannot_read(path: str, error: OSError) -> HpcSubmitError:
 def unreadable(path: str, reason: str) -> HpcSubmitError:
     """Return the error for data that this user may not read."""
     return HpcSubmitError(
-        f"{path} cannot be read: {reason}", "chmod u+rX what is yours, or move it out of the data"
+        f"{shown(path)} cannot be read: {reason}", "chmod u+rX what is yours, or move it out of the data"
     )
 
 
 def changes(path: str) -> HpcSubmitError:
     """Return the error for data that are written while they are read."""
     return HpcSubmitError(
-        f"{path} changes while it is read", "wait until what writes it has ended, then submit again"
+        f"{shown(path)} changes while it is read", "wait until what writes it has ended, then submit again"
     )
+
+
+def shown(path: str) -> str:
+    """Return a path as a message shows it, in one line: files in the data may have any name."""
+    return path if path.isprintable() else repr(path)

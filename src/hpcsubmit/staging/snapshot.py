@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.staging.paths import cannot_read, find_data
+from hpcsubmit.staging.paths import cannot_read, find_data, shown
 from hpcsubmit.staging.sample import PLAIN, check_tool
 from hpcsubmit.staging.sets import descriptions, manifest_path, read_description
 from hpcsubmit.staging.shards import Shard, cut
@@ -27,6 +27,7 @@ from hpcsubmit.staging.walk import (
 
 _DISK_BLOCK = 4096  # bytes that a file's last block takes on a node's disk, and a folder or symlink at most
 _SHOWN = 3
+_KINDS = {FILE, FOLDER, SYMLINK}
 
 
 class ToPack(NamedTuple):
@@ -124,25 +125,28 @@ def _packed(
 def _unpacked(
     found: Scan, store: Store, paths: tuple[str, ...], mode: str, compressors: tuple[str, ...]
 ) -> Snapshot:
-    _check_kinds(found)
+    every = [facts for _, rows in (*found.named, *found.folders) for _, facts in rows]
+    kinds = {facts[0] & FORMAT for facts in every}
+    if not kinds <= _KINDS:
+        raise _not_of_a_kind(found)
     shards = cut(found)
     suffix = _known_suffix(store, paths, mode, shards)
     sizes = known_sizes(store)
     missing = [shard for shard in shards if suffix is None or not is_there(store, shard, suffix, sizes)]
-    sizes_of_files = [facts[1] for _, facts in _entries(found) if facts[0] & FORMAT == FILE]
-    others = len(found.parents) + sum(facts[0] & FORMAT != FILE for _, facts in _entries(found))
-    blocks = others + sum(-(-size // _DISK_BLOCK) for size in sizes_of_files)
+    files = [facts[1] for facts in every if facts[0] & FORMAT == FILE]
+    others = len(found.parents) + len(every) - len(files)
+    blocks = others + sum([-(-size // _DISK_BLOCK) for size in files])
     return Snapshot(
         paths,
         found.scratch_dir,
         mode,
         compressors,
         manifest_path(found, store, paths, mode),
-        len(sizes_of_files),
-        sum(sizes_of_files),
+        len(files),
+        sum(files),
         blocks * _DISK_BLOCK // 1024,
-        others + len(sizes_of_files),
-        tuple(_warnings(found, paths)),
+        others + len(files),
+        tuple(_warnings(found, paths)) if SYMLINK in kinds else (),
         fresh=False,
         to_pack=ToPack(len(missing), len(shards), sum(shard.size for shard in missing)),
         shards=shards,
@@ -150,22 +154,19 @@ def _unpacked(
     )
 
 
-def _entries(found: Scan) -> Iterator[tuple[str, tuple[int, ...]]]:
-    return (row for _, rows in (*found.named, *found.folders) for row in rows)
-
-
-def _check_kinds(found: Scan) -> None:
-    """See that there is nothing but files, folders and symlinks."""
-    for folder, rows in (*found.named, *found.folders):
-        for name, facts in rows:
-            if facts[0] & FORMAT not in _KINDS:
-                raise HpcSubmitError(
-                    f"{found.scratch_dir / join(folder, name)} is neither a file nor a folder nor a symlink",
-                    "remove it (a socket, pipe or device), or move it out of the data",
-                )
-
-
-_KINDS = {FILE, FOLDER, SYMLINK}
+def _not_of_a_kind(found: Scan) -> HpcSubmitError:
+    """Return the error for the first of what is neither file nor folder nor symlink."""
+    folder, name = next(
+        (folder, name)
+        for folder, rows in (*found.named, *found.folders)
+        for name, facts in rows
+        if facts[0] & FORMAT not in _KINDS
+    )
+    path = shown(str(found.scratch_dir / join(folder, name)))
+    return HpcSubmitError(
+        f"{path} is neither a file nor a folder nor a symlink",
+        "remove it (a socket, pipe or device), or move it out of the data",
+    )
 
 
 def _known_suffix(store: Store, paths: tuple[str, ...], mode: str, shards: Sequence[Shard]) -> str | None:

@@ -1,0 +1,365 @@
+#!/bin/bash
+#SBATCH --job-name=lightning_dist-gan-testing
+#SBATCH --comment=r20260131-235959-a2b3
+#SBATCH --partition=plai
+#SBATCH --time=00-01:00:00
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=1
+#SBATCH --gres=gpu:2
+#SBATCH --mem-per-gpu=10G
+#SBATCH --chdir=/home/u/gan
+#SBATCH --output=/scratch/u/gan/hpc_outputs/lightning_testing_%j.out
+#SBATCH --open-mode=append
+
+# hpcsubmit 0.1.0, run r20260131-235959-a2b3: hpcsubmit runs show r20260131-235959-a2b3
+# Made in /home/u/gan by: hpcsubmit
+
+set -euo pipefail
+trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
+
+# ---- The batch shell: what it records, how it waits, how it ends
+
+run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+
+fail() {
+  echo "hpcsubmit: $*" >&2
+  exit 1
+}
+
+record() { # NAME: stdin becomes that file of the run folder, whole or not at all
+  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
+    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+}
+
+# Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
+# waited for in the background, and again when a signal interrupted the wait.
+stopped='' interrupted=''
+trap 'stopped=yes interrupted=yes' TERM
+step() {
+  "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
+  while :; do
+    interrupted=''
+    if wait "$1"; then rc=0; else rc=$?; fi
+    [ -n "$interrupted" ] || return "$rc"
+  done
+}
+
+# One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
+# `env -u` such a step counts the job's own GPUs and memory twice).
+step_cpus=1
+on_every_node() {
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
+}
+
+tell_how_it_ended() { # EXIT_CODE
+  local message
+  if [ -n "$stopped" ]; then
+    echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
+  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+    while read -r message; do
+      case $message in
+        'srun: error: '*': task'*': '*)
+          echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          return
+          ;;
+      esac
+    done <"$run_dir/srun.messages"
+  fi
+}
+
+on_exit() {
+  local rc=$?
+  trap - ERR EXIT
+  trap '' TERM # it arrives more than once
+  set +e
+  # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
+  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${keeper_step:-}" ] || end_keeper
+  tell_how_it_ended "$rc"
+  echo "$rc" | record exit
+  exit "$rc"
+}
+trap on_exit EXIT
+
+rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
+
+now() { # microseconds; before bash 5 in whole seconds
+  local now=${EPOCHREALTIME:-$SECONDS.000000}
+  echo "${now/[.,]/}"
+}
+
+amount() { # BYTES BEGUN: how many, in how long, at what rate
+  local took=$(($(now) - $2))
+  printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
+    $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+}
+
+# ---- What the program finds in its environment
+
+export source_dir=/home/u/gan
+export project_name=gan
+export scratch_dir=/scratch/u/gan
+export exp_name=testing
+export SOURCE_DIR=/home/u/gan
+export PROJECT_NAME=gan
+export SCRATCH_DIR=/scratch/u/gan
+export EXP_NAME=testing
+export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
+export GLOBAL_WORLD_SIZE=4
+export PYTHONUNBUFFERED=1
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
+export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
+
+# ---- SLURM_TMPDIR, the folder on every node's own disk
+
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+SLURM_TMPDIR=/scratch-ssd/$(id -un)_$job
+export SLURM_TMPDIR
+
+make_node_local() {
+  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  mkdir -m 700 "$SLURM_TMPDIR"
+}
+
+remove_node_local() {
+  local doomed="$SLURM_TMPDIR.removing" tries
+  mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
+  for ((tries = 0; tries < 3000; tries++)); do
+    rm -rf "$doomed" 2>/dev/null && return
+    chmod -R u+rwX "$doomed" 2>/dev/null
+    sleep 0.1
+  done
+  echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+}
+
+# ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
+# the job ends: after a cancel or a time-out the batch script can start no step any more.
+
+keep_node() {
+  local ended='' tries
+  trap 'ended=stopped' TERM
+  trap 'ended=finished' USR2
+  trap : USR1 # users send it to their jobs
+  if make_node_local; then echo "ready $SLURM_STEP_ID"; else echo "failed $SLURM_STEP_ID"; fi
+  while [ -z "$ended" ]; do
+    (trap '' USR1 && exec sleep 3600) &
+    wait $!
+  done
+  trap '' TERM USR2 # each arrives twice, for the step and for its task
+  { kill $! && wait $!; } 2>/dev/null # without a word in the log
+  # Slurm's TERM reaches the program at the same moment: it may write until it ends.
+  while program_runs; do sleep 0.2; done
+  remove_node_local
+}
+
+program_runs() { # whether this node has processes of the job's other steps
+  local step
+  while read -r _ _ step _; do
+    case $step in STEPID | batch | extern | "$SLURM_STEP_ID") ;; *) return 0 ;; esac
+  done < <(scontrol listpids "$SLURM_JOB_ID" 2>/dev/null)
+  return 1
+}
+
+start_keeper() {
+  local node said step
+  # Every node's keeper says one line; the end of them all is the end of this stream.
+  exec 7< <(on_every_node bash -c "$(declare -f); keep_node")
+  for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
+    read -r -t 300 said step <&7 || said=nothing
+    keeper_step=${step:-${keeper_step:-0}}
+    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+  done
+}
+
+end_keeper() { # the keepers remove their folders, and end
+  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
+  while read -r -t 300 _ <&7; do :; done
+}
+
+start_keeper
+
+# ---- What comes to every node's disk as archives: unpacked once per node, by plain tar
+
+stage_in() { # WHAT MANIFEST FOLDER_OF_ARCHIVES FOLDER_BELOW_SLURM_TMPDIR direct|broadcast
+  local format kib inodes name='' size=0 members archives=() count=0 bytes=0 begun transfer=unpack_directly
+  begun=$(now)
+  [ -r "$2" ] || fail "$1: $2 cannot be read on $SLURMD_NODENAME"
+  exec 6<"$2"
+  read -r format _ kib inodes <&6 || :
+  while read -r name size members <&6; do
+    [ "$name" != end ] || break
+    archives+=("$name" "$size" "$members")
+    bytes=$((bytes + size)) count=$((count + 1))
+  done
+  exec 6<&-
+  if [ "$format" != hpcsubmit-data ] || [ "$name" != end ] || [ "$size" != "$count" ]; then
+    fail "$1: $2 is not whole: submit again"
+  fi
+  [ "$5" = direct ] || transfer=unpack_broadcast
+  "$transfer" "$3" "$4" "$kib" "$inodes" "${archives[@]}" || {
+    [ -z "$stopped" ] || exit 143
+    fail "$1: could not be unpacked on every node, see above; the program is not started"
+  }
+  echo "hpcsubmit: $1: $count archives to each node, $(amount "$bytes" "$begun")"
+}
+
+unpack_directly() { # FOLDER BELOW KIB INODES ARCHIVES...: every node reads the shared file system
+  step unpack_on_nodes keep "$@"
+}
+
+# One node reads the shared file system, and sbcast sends what it read. While one round of archives is
+# unpacked, the next is sent: a node needs room for the data and for two rounds.
+unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
+  local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" round=() bytes=0 unpacking=''
+  local room=$((kib / 8 > 262144 ? kib / 8 : 262144)) # KiB of a round
+  shift 4
+  step on_every_node mkdir -p "$inbox" || return
+  kib=$((kib + 2 * (room < kib ? room : kib)))
+  while [ $# != 0 ]; do
+    step sbcast "$folder/$1" "$inbox/$1" || return
+    round+=("$1" "$2" "$3")
+    bytes=$((bytes + $2))
+    shift 3
+    [ $# = 0 ] || [ $((bytes / 1024)) -ge "$room" ] || continue
+    [ -z "$unpacking" ] || await "$unpacking" || return
+    unpack_on_nodes drop "$inbox" "$below" "$kib" "$inodes" "${round[@]}" &
+    unpacking=$! round=() bytes=0 kib=0 inodes=0
+  done
+  await "$unpacking" && step on_every_node rmdir "$inbox"
+}
+
+unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
+  local functions step_cpus=2 # all of the job's: tar runs once on each
+  functions=$(declare -f unpack_here check_room unpack_archive open_archive whine)
+  on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
+}
+
+unpack_here() { # on a node; the last archive has the folders, with their modes and times
+  local folder=$2 kib=$4 inodes=$5 tools=(tar xargs wc df) tool
+  set -o pipefail
+  exec 3>&2
+  export keep=$1 below="$SLURM_TMPDIR/$3"
+  case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
+  for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || whine "this node has no $tool"; done
+  mkdir -p "$below" || whine "$below cannot be made"
+  cd "$folder" || whine "$folder cannot be reached"
+  shift 5
+  check_room "$kib" "$inodes"
+  export -f unpack_archive open_archive whine
+  [ $# = 3 ] || printf '%s %s %s\n' "${@:1:$#-3}" |
+    xargs -n 3 -P 2 bash -c 'set -o pipefail; unpack_archive "$@"' _ 2>/dev/null || exit 1
+  unpack_archive "${@: -3}"
+}
+
+check_room() { # KIB INODES
+  local free
+  { read -r _ && read -r _ _ _ free _; } < <(df -Pk "$below" 2>/dev/null) || return 0
+  [ "$free" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  { read -r _ && read -r _ _ _ free _; } < <(df -Pi "$below" 2>/dev/null) || return 0
+  case $free in '' | 0 | *[!0-9]*) return 0 ;; esac # some file systems do not count them
+  [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+unpack_archive() { # NAME SIZE MEMBERS
+  local size said members
+  [ -r "$1" ] || whine "$1 is not there or cannot be read"
+  size=$(($(wc -c <"$1")))
+  [ "$size" = "$2" ] || whine "$1 has $size bytes, and should have $2"
+  said=$({ open_archive "$1" | wc -l; } 2>&1) || whine "$1: ${said%%$'\n'*}"
+  members=$((${said##*$'\n'}))
+  [ "$members" != 0 ] || members=$(grep -c '^x ' <<<"$said") # macOS: its tar names them on stderr
+  [ "$members" = "$3" ] || whine "$1 has $members members, and should have $3"
+  [ "$keep" = keep ] || rm -f "$1"
+}
+
+open_archive() { # NAME: a line for every member
+  case $1 in
+    *.gz) gzip -dc "$1" | tar -xpvof - -C "$below" ;;
+    *.zst) zstd -dcq "$1" | tar -xpvof - -C "$below" ;;
+    *) tar -xpvof "$1" -C "$below" ;;
+  esac
+}
+
+whine() {
+  echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
+  exit 255 # ends xargs too
+}
+
+# ---- The virtual environment, before any srun: every task inherits it
+
+virtualenv=/home/u/gan/.virtual_envs/0123456789abcdef
+stage_in environment /home/u/gan/.virtual_envs/0123456789abcdef.manifest /home/u/gan/.virtual_envs virtual_env direct
+
+move_environment() { # OLD: on a node, what lies in bin names the new place instead
+  local there=$SLURM_TMPDIR/virtual_env old new file
+  old=$(printf '%s' "$1" | sed 's/[][\.*^$|]/\\&/g')
+  new=$(printf '%s' "$there" | sed 's/[\&|]/\\&/g')
+  for file in "$there"/bin/* "$there/pyvenv.cfg"; do
+    if [ -L "$file" ] || ! grep -sqIF -- "$1" "$file"; then continue; fi
+    sed "s|$old|$new|g" "$file" >"$there/new" && cat "$there/new" >"$file" && rm "$there/new" || exit
+  done
+}
+step on_every_node --kill-on-bad-exit=1 bash -c "$(declare -f move_environment); move_environment \"\$1\"" _ "$virtualenv" || {
+  [ -z "$stopped" ] || exit 143
+  fail "the commands of $SLURM_TMPDIR/virtual_env could not be changed on every node"
+}
+virtualenv=$SLURM_TMPDIR/virtual_env
+[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+# What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
+export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+unset PYTHONHOME
+
+# ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
+
+first_address() { # this node's address as other nodes know it; its own name may stand for 127.0.1.1 here
+  local name='' word
+  for word in $(scontrol show node "$SLURMD_NODENAME"); do
+    case $word in NodeAddr=*) name=${word#NodeAddr=} ;; esac
+  done
+  for word in $(getent ahostsv4 "$name" | cut -d' ' -f1) $(hostname -I); do
+    case $word in 127.* | *:*) ;; *) echo "$word" && return ;; esac
+  done
+  fail "no address of $SLURMD_NODENAME that other nodes can reach"
+}
+MASTER_ADDR=$(first_address)
+export MASTER_ADDR
+
+first_port() { # below 32768, and below the ports that this node gives to outgoing connections
+  local top=32768 low
+  if read -r low _ 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range && ((low > 11000 && low < top)); then top=$low; fi
+  echo $((10000 + SLURM_JOB_ID % (top - 10000)))
+}
+MASTER_PORT=$(first_port)
+export MASTER_PORT
+
+# ---- The program of /home/u/gan/experiment_configurations.txt
+
+cd "$source_dir"
+mkdir -p "$OUTPUT_DIR"
+
+program() { # each task expands the command on its own node
+  # shellcheck disable=all # the command as it is written
+  exec python main.py --train --batch_size 6 --num_nodes 2 --gpus 2
+}
+
+# The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
+launch() { # SRUN_OPTIONS
+  {
+    srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
+      bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
+      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+  } 8>&1
+}
+
+[ -z "$stopped" ] || exit 143
+step launch || exit
+
