@@ -78,8 +78,14 @@ SMALL = (
 """For a quick look."""
 
 
-def read_through(path: Path) -> None:
-    """Read a file, or all files below a folder, so that they lie in memory."""
+def come_to_rest(*sources: Path) -> None:
+    """Read files, or all files below folders, so that they lie in memory; end all writing to disks."""
+    for source in sources:
+        _read_through(source)
+    os.sync()
+
+
+def _read_through(path: Path) -> None:
     files = (
         [path]
         if path.is_file()

@@ -11,8 +11,10 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
+import click
+
 from hpcsubmit.cli.asked import OPTIONS
-from hpcsubmit.cli.options import Option
+from hpcsubmit.cli.options import GreedyCommand, Option
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.profile import FIELDS, parse_fields
 
@@ -30,10 +32,19 @@ def _option_row(option: Option) -> tuple[str, ...]:
     return (
         _codes(option.opts),
         _codes(option.also),
-        "" if option.is_flag else f"`{option.type.name}`",
+        _value(option),
         option.shown_default,
         option.help or "",
     )
+
+
+def _value(option: Option) -> str:
+    """What stands behind an option: a word for it, or each of the words that it takes."""
+    if option.is_flag:
+        return ""
+    if isinstance(option.type, click.Choice):
+        return _codes(option.type.choices)
+    return "`path ...`" if option.opts[-1] in GreedyCommand.greedy else f"`{option.type.name}`"
 
 
 def fields_table() -> str:

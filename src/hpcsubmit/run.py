@@ -16,7 +16,8 @@ class Run:
     """One submission as its folder tells it.
 
     created: UTC, ISO 8601. log: the pattern that sbatch got.
-    virtualenv, data: the paths of its environment and of the manifest of its data; "" where it has none.
+    virtualenv, data, collected: the paths of its environment, of the manifest of its data, and of the folder
+    that its results are collected in; "" where it has none.
     build: the job that builds its environment and that it waits for, None for none.
     job: its job id, from result.json or else from what the script wrote when it began; None where neither
     is there. refused: what sbatch said, "" where it did not refuse. exit_code: what the script ended with.
@@ -43,12 +44,18 @@ class Run:
     exit_code: int | None = None
     virtualenv: str = ""
     data: str = ""
+    collected: str = ""
     build: JobId | None = None
 
     @property
     def log_path(self) -> Path | None:
         """The job's log; None while the job's id is not known."""
         return None if self.job is None else Path(expand_log(self.log, self.job))
+
+    @property
+    def results_path(self) -> Path | None:
+        """The folder of the job's results; None where it collects none, or its id is not known."""
+        return Path(self.collected) / str(self.job) if self.collected and self.job else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as plain data; a job that is not known is null."""
@@ -85,6 +92,7 @@ def read_run(folder: Path) -> Run | None:
         virtualenv=str(plan.get("virtualenv") or ""),
         build=JobId.parse(build) if build.isdecimal() else None,
         data=str(plan.get("data") or ""),
+        collected=str(plan.get("collected") or ""),
     )
 
 

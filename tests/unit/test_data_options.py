@@ -146,3 +146,10 @@ def test_a_link_that_leads_out_of_the_data_is_kept_and_named(sandbox: Sandbox, s
     (scratch / "datasets" / "d1" / "out").symlink_to("../../two words")
     said = sandbox.hpcsubmit("--dry-run", "--data", "datasets/d1")
     assert "warning: 1 symlink leads out of the data that every node gets: 'datasets/d1/out'" in said.stderr
+
+
+def test_a_record_names_the_data_and_where_results_go(sandbox: Sandbox, scratch: Path) -> None:
+    sandbox.hpcsubmit("--data", "datasets", "--collect", "results", "-e", "one")
+    shown = sandbox.hpcsubmit("runs", "show", "4242").stdout
+    assert str(manifests(scratch)[0]) in shown
+    assert f"{scratch}/one/collected/4242\n" in shown

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
     (ROOT / "docs").glob("*.md")
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-SUBCOMMANDS = ("submit", "status", "cancel", "runs", "clusters")
+SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -126,11 +127,20 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
     if "--version" in arguments or "--help" in arguments:
         assert sandbox.hpcsubmit(*arguments).code == 0
         return
+    if name == "clean" and arguments:
+        name = f"clean_{arguments.pop(0)}"
     parser = importlib.import_module(f"hpcsubmit.cli.{name}").command
     options = parser.make_context("hpcsubmit", list(arguments)).params
-    if name == "submit":
-        provide(sandbox, options["configs"])
-        done = sandbox.hpcsubmit(*arguments, "--dry-run")
+    before = [] if name == "submit" else [name]
+    if name in ("submit", "stage"):
+        provide(sandbox, options.get("configs"))
+        provide_data(sandbox, options["data"])
+    if options.get("env_on_node") or name == "env":
+        shutil.rmtree(sandbox.project / "virtual_env")  # it would be the user's own
+        sandbox.write("numpy\n", sandbox.project / "requirements.txt")
+        provide(sandbox, None)
+    if name in ("submit", "stage", "env"):
+        done = sandbox.hpcsubmit(*before, *arguments, *([] if options.get("listed") else ["--dry-run"]))
         assert (done.code, done.error) == (0, "")
 
 
@@ -143,6 +153,12 @@ def provide(sandbox: Sandbox, configs: Path | None) -> None:
             sandbox.write(text, sandbox.root / "home" / place.removeprefix("~/"))
     cedar = sandbox.root / "home/.config/hpcsubmit/profiles/cedar.yaml"
     cedar.unlink()  # it replaces the accounts that other commands name
+
+
+def provide_data(sandbox: Sandbox, words: Sequence[str]) -> None:
+    """Put something at each path of --data."""
+    for path in (path for word in words for path in word.split()):
+        sandbox.write("data", sandbox.scratch / "gan" / path)
 
 
 @pytest.mark.parametrize(("place", "text"), profile_examples(), ids=lambda value: value.split("\n")[0])

@@ -65,6 +65,9 @@ def _one(run: Run) -> str:
         ("ended", ended),
         ("refused", run.refused),
         ("log", str(run.log_path or "")),
+        ("results", str(run.results_path or "")),
+        ("environment", run.virtualenv),
+        ("data", run.data),
         ("script", str(run.folder / SCRIPT)),
         ("hpcsubmit", run.version),
     ]
