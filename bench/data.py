@@ -68,7 +68,7 @@ def prepared(bench: Bench, sizes: Sequence[DataSet]) -> dict[str, Staging]:
         show_progress(f"making {data.files} files of {data.size} bytes")
         made = Staging(bench, data, data.make(bench.folder))
         made.make_tar()
-        made.pack_anew()
+        made.pack()
         sets[data.name] = made
     return sets
 
@@ -81,6 +81,9 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=BENCH / ".data", help="on a disk (default: bench/.data)"
     )
+    parser.add_argument(
+        "--only", default="", help="the rows whose names hold this, and what they stand beside"
+    )
     asked = parser.parse_args()
     folder = asked.folder.resolve() / ("small" if asked.small else "full")
     binaries = installed("hpcsubmit-uv", f"{BENCH.parent}[uv]", fresh=True)
@@ -90,16 +93,19 @@ def main() -> int:
     environments = Environments.prepared(bench)
     sets = prepared(bench, SMALL if asked.small else FULL)
     sections = [*staged_sections(sets), *environments.sections()]
+    wanted = {row for _, _, rows in sections for row in rows if asked.only in row.name}
+    wanted |= {row.beside for row in wanted if row.beside}
+    sections = [(title, unit, [row for row in rows if row in wanted]) for title, unit, rows in sections]
     begun = circumstances()
     measure_rounds([row for _, _, rows in sections for row in rows], asked.rounds)
-    counts = list(counted(sets, environments))
+    counts = [] if asked.only else list(counted(sets, environments))
     show_progress("")
     print(
-        f"{begun}\nmedians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}\n"
+        f"{begun}\nmedians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}"
     )
-    print("\n\n".join(table(title, rows, unit) for title, unit, rows in sections))
-    print(f"\n{count_table(counts)}")
-    return 1 if any(row.failure for _, _, rows in sections for row in rows) else 0
+    print("".join(f"\n{table(title, rows, unit)}\n" for title, unit, rows in sections if rows))
+    print(count_table(counts) if counts else "")
+    return 1 if any(row.failure for row in wanted) else 0
 
 
 def described(staging: Staging) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import calls
-from bench.data_sets import read_through
+from bench.data_sets import come_to_rest
 from bench.measure import ENVIRONMENTS, Count, Row, timed
 from bench.nodes import nodes, staging_part
-from bench.staging_rows import Bench
+from bench.staging_rows import Bench, compared
 
 REQUIREMENTS = (
     "numpy==2.3.5", "pandas==2.3.3", "requests==2.32.5", "tqdm==4.67.1", "rich==14.2.0", "pyyaml==6.0.3",
@@ -89,16 +89,15 @@ class Environments(NamedTuple):
             alone,
             self._building("uv without bytecode", install),
             self._building("python -m venv, pip install", pip),
-            Row(name="hpcsubmit env --rebuild", run=self._rebuild, aim=1.2),
+            Row(name="hpcsubmit env --rebuild", run=self._rebuild),
         ]
-        for row in rows:
-            row.beside = alone if row is not alone else None
-        return rows
+        return compared(alone, rows, 1.2)
 
     def _building(self, name: str, line: str) -> Row:
         new = self.bench.folder / "new"
 
         def run() -> float:
+            come_to_rest(self.wheels)
             try:
                 return timed(("sh", "-c", line), self.bench.environ)
             finally:
@@ -107,6 +106,7 @@ class Environments(NamedTuple):
         return Row(name=name, run=run)
 
     def _rebuild(self) -> float:
+        come_to_rest(self.wheels)
         try:
             return self.build(self.rebuilt, "--rebuild")
         finally:
@@ -123,12 +123,12 @@ class Environments(NamedTuple):
         script = staging_part(command, self.finished, environ, ("--env-on-node",))
 
         def tar() -> float:
-            read_through(archive)
+            come_to_rest(archive)
             with nodes(1) as made:
                 return timed(("tar", "-xf", str(archive), "-C", str(made.disks[0])), self.bench.environ)
 
         def unpack() -> float:
-            read_through(archive)
+            come_to_rest(archive)
             with nodes(1) as made:
                 took = made.run(script)
                 python = str(made.disks[0] / "virtual_env" / "bin" / "python")
@@ -136,7 +136,7 @@ class Environments(NamedTuple):
                 return took
 
         whole = Row(name="tar -xf", run=tar)
-        return [whole, Row(name="hpcsubmit: --env-on-node", run=unpack, beside=whole, aim=1.2)]
+        return compared(whole, [whole, Row(name="hpcsubmit: --env-on-node", run=unpack)], 1.2)
 
 
 def interpreter() -> str:

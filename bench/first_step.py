@@ -7,7 +7,6 @@ install from the same folder of wheels. They share the cores of this machine, an
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.data_sets import NAME, DataSet, read_through
+from bench.data_sets import NAME, DataSet, come_to_rest
 from bench.measure import BENCH, ENVIRONMENTS, Row, circumstances, measure_rounds, show_progress, table
 
 from cluster.job_python import PYTHON
@@ -151,9 +150,7 @@ class FirstStep(NamedTuple):
         self.cluster.cancel_all()
         while "completing" in self.cluster.run(("sinfo", "-h", "-o", "%T")).stdout:
             time.sleep(0.2)
-        for path in (f"{SCRATCH}/{NAME}", WHEELS, TOOL):
-            read_through(self.cluster.shared(path))
-        os.sync()
+        come_to_rest(*map(self.cluster.shared, (f"{SCRATCH}/{NAME}", WHEELS, TOOL)))
 
 
 def forget(cluster: Cluster) -> None:

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import calls, inside
-from bench.data_sets import NAME, DataSet, read_through
+from bench.data_sets import NAME, DataSet, come_to_rest
 from bench.measure import BENCH, Count, Row, timed
 from bench.nodes import nodes, staging_part
 
@@ -70,63 +70,54 @@ class Staging(NamedTuple):
         return self.scratch / "hpcsubmit"
 
     @property
+    def source(self) -> Path:
+        """The data."""
+        return self.scratch / NAME
+
+    @property
     def tar(self) -> Path:
         """The set as one tar archive, for those who unpack one."""
         return self.scratch / "set.tar"
 
     def fresh_rows(self, aim: float) -> list[Row]:
         """Is it still as it was packed? Beside a list of all files with what such a question needs."""
-        argv = ("find", str(self.scratch / NAME), "-printf", LISTED)
-        listed = Row(name=f"{self.data.name}: find -printf", run=lambda: timed(argv, self.bench.environ))
-        look = Row(
-            name=f"{self.data.name}: hpcsubmit: still fresh?",
-            run=lambda: self.bench.inside("look", self.scratch),
-            beside=listed,
-            aim=aim,
-        )
-        return [listed, look]
+        argv = ("find", str(self.source), "-printf", LISTED)
+        listed = self._row("find -printf", lambda: timed(argv, self.bench.environ))
+        look = self._row("hpcsubmit: still fresh?", lambda: self.bench.inside("look", self.scratch))
+        return compared(listed, [listed, look], aim)
 
     def pack_rows(self, aim: float) -> list[Row]:
         """One file or many on the same disk."""
-        source, out = str(self.scratch / NAME), str(self.scratch / "out")
-        whole = str(self.tar) if self.data.files > 1 else f"{source}/{self.data.path_of(0)}"
-        tar = self._copying("tar -cf", ("tar", "-cf", out, "-C", str(self.scratch), NAME))
+        source, out = self.source, self.scratch / "out"
+        whole = self.tar if self.data.files > 1 else source / self.data.path_of(0)
+        tar = self._copying("tar -cf", source, "tar", "-cf", out, "-C", self.scratch, NAME)
         rows = [
-            self._copying("dd bs=4M of the bytes", ("dd", f"if={whole}", f"of={out}", "bs=4M")),
+            self._copying("dd bs=4M of the bytes", whole, "dd", f"if={whole}", f"of={out}", "bs=4M"),
             tar,
-            self._copying("cp -r", ("cp", "-r", source, out)),
-            self._copying("rsync -a", ("rsync", "-a", f"{source}/", f"{out}/")),
-            self._copying("Python's tarfile", (sys.executable, "-c", _TARFILE_CREATE, out, source)),
-            Row(name=f"{self.data.name}: hpcsubmit: look and pack", run=self.pack_anew, aim=aim),
+            self._copying("cp -r", source, "cp", "-r", source, out),
+            self._copying("rsync -a", source, "rsync", "-a", f"{source}/", f"{out}/"),
+            self._copying("Python's tarfile", source, sys.executable, "-c", _TARFILE_CREATE, out, source),
+            self._row("hpcsubmit: look and pack", self.pack_anew),
         ]
-        for row in rows:
-            row.beside = tar if row is not tar else None
-        return rows
+        return compared(tar, rows, aim)
 
     def unpack_rows(self, aim: float) -> list[Row]:
         """From the disk to a node's own."""
-        source = str(self.scratch / NAME)
-        tar = self._to_node("tar -xf", lambda node: ("tar", "-xf", str(self.tar), "-C", str(node)))
+        source, whole = self.source, self.tar
+        tar = self._to_node("tar -xf", whole, "tar", "-xf", whole, "-C", "{}")
         rows = [
-            self._to_node(
-                "dd bs=4M of the bytes", lambda node: ("dd", f"if={self.tar}", f"of={node}/tar", "bs=4M")
-            ),
+            self._to_node("dd bs=4M of the bytes", whole, "dd", f"if={whole}", "of={}/tar", "bs=4M"),
             tar,
-            self._to_node("cp -r", lambda node: ("cp", "-r", source, str(node))),
-            self._to_node("rsync -a", lambda node: ("rsync", "-a", source, f"{node}/")),
-            self._to_node(
-                "Python's tarfile",
-                lambda node: (sys.executable, "-c", _TARFILE_EXTRACT, str(self.tar), str(node)),
-            ),
-            Row(name=f"{self.data.name}: hpcsubmit: unpack", run=self._unpack, aim=aim),
+            self._to_node("cp -r", source, "cp", "-r", source, "{}"),
+            self._to_node("rsync -a", source, "rsync", "-a", source, "{}/"),
+            self._to_node("Python's tarfile", whole, sys.executable, "-c", _TARFILE_EXTRACT, whole, "{}"),
+            self._row("hpcsubmit: unpack", self._unpack),
         ]
-        for row in rows:
-            row.beside = tar if row is not tar else None
-        return rows
+        return compared(tar, rows, aim)
 
     def changed_row(self) -> Row:
         """Pack again after one file has changed."""
-        return Row(name=f"{self.data.name}: hpcsubmit: one file changed, packed again", run=self._pack_change)
+        return self._row("hpcsubmit: one file changed, packed again", self._pack_change)
 
     def script(self, *options: str) -> str:
         """Return the part of the real script that unpacks the set."""
@@ -139,38 +130,20 @@ class Staging(NamedTuple):
         """Count the bytes that are written after one file has changed."""
         before = self._archives()
         self._pack_change()
-        written = sum(path.stat().st_size for path in self._archives() - before)
-        share = 100 * written / self.data.total
-        return Count(
-            name=f"{self.data.name}: written again for one changed file",
-            value=share,
-            unit="%",
-            aim=MOST_AGAIN,
-        )
+        share = 100 * sum(path.stat().st_size for path in self._archives() - before) / self.data.total
+        name = f"{self.data.name}: written again for one changed file"
+        return Count(name=name, value=share, unit="%", aim=MOST_AGAIN)
 
     def count_looking(self) -> list[Count]:
         """Count what a look at a packed set reads."""
         seen = self.bench.calls_inside("look", self.scratch)
-        here = [call for call in seen if f"{self.scratch / NAME}" in call]
+        opened = calls.matching([call for call in seen if f"{self.source}" in call], calls.OPENED_FILE)
+        asked = calls.matching(seen, calls.STATTED) / self.data.files
         name = f"{self.data.name}: still fresh?"
         return [
-            Count(
-                name=f"{name} data bytes read",
-                value=calls.bytes_read(seen, self.scratch / NAME),
-                unit="",
-                aim=0,
-            ),
-            Count(
-                name=f"{name} data files opened",
-                value=calls.matching(here, calls.OPENED_FILE),
-                unit="",
-                aim=0,
-            ),
-            Count(
-                name=f"{name} stats per file",
-                value=calls.matching(seen, calls.STATTED) / self.data.files,
-                unit="",
-            ),
+            Count(name=f"{name} data bytes read", value=calls.bytes_read(seen, self.source), unit="", aim=0),
+            Count(name=f"{name} data files opened", value=opened, unit="", aim=0),
+            Count(name=f"{name} stats per file", value=asked, unit=""),
         ]
 
     def count_read(self, count: int, transfer: str, aim: float | None) -> list[Count]:
@@ -188,53 +161,71 @@ class Staging(NamedTuple):
     def _archives(self) -> set[Path]:
         return set((self.store / "data" / "archives").iterdir())
 
-    def _copying(self, name: str, argv: Sequence[str]) -> Row:
-        out = self.scratch / "out"
-
-        def run() -> float:
-            read_through(self.scratch / NAME)
-            os.sync()
-            try:
-                return timed(argv, self.bench.environ)
-            finally:
-                shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
-
-        return Row(name=f"{self.data.name}: {name}", run=run)
-
-    def _to_node(self, name: str, argv: Callable[[Path], Sequence[str]]) -> Row:
-        def run() -> float:
-            read_through(self.scratch / NAME)
-            read_through(self.tar)
-            with nodes(1) as made:
-                return timed(argv(made.disks[0]), self.bench.environ)
-
-        return Row(name=f"{self.data.name}: {name}", run=run)
-
     def make_tar(self) -> None:
         """Put the set into one archive, for those who unpack one; a set of one file needs none."""
         if self.data.files > 1 and not self.tar.is_file():
             subprocess.run(("tar", "-cf", str(self.tar), "-C", str(self.scratch), NAME), check=True)
 
-    def pack_anew(self) -> float:
-        """Pack the set as if it had never been, and return the seconds."""
-        shutil.rmtree(self.store, ignore_errors=True)
-        read_through(self.scratch / NAME)
-        os.sync()
+    def pack(self) -> float:
+        """See that the set is packed, and return the seconds."""
+        come_to_rest(self.source)
         return self.bench.inside("pack", self.scratch)
+
+    def pack_anew(self) -> float:
+        """Pack the set as if it had never been."""
+        shutil.rmtree(self.store, ignore_errors=True)
+        return self.pack()
 
     def _pack_change(self) -> float:
         """Change one file, and pack; archives that are left over go with the next packing anew."""
-        with (self.scratch / NAME / self.data.path_of(self.data.files // 3)).open("r+b") as file:
+        with (self.source / self.data.path_of(self.data.files // 3)).open("r+b") as file:
             file.write(str(time.time_ns()).encode())
-        read_through(self.scratch / NAME)
-        os.sync()
-        return self.bench.inside("pack", self.scratch)
+        return self.pack()
 
     def _unpack(self) -> float:
         script = self.script()
-        read_through(self.store)
+        come_to_rest(self.store)
         with nodes(1) as made:
             took = made.run(script)
             found = sum(len(names) for _, _, names in os.walk(made.disks[0] / NAME))
-            assert found == self.data.files, f"{found} files instead of {self.data.files}"
+            if found != self.data.files:
+                raise subprocess.CalledProcessError(0, "stage_in", f"unpacked {found} files")
             return took
+
+    def _archives(self) -> set[Path]:
+        return set((self.store / "data" / "archives").iterdir())
+
+    def _row(self, name: str, run: Callable[[], float]) -> Row:
+        return Row(name=f"{self.data.name}: {name}", run=run)
+
+    def _copying(self, name: str, source: Path, *argv: str | Path) -> Row:
+        """A command that makes `out` of a source."""
+        out = self.scratch / "out"
+
+        def run() -> float:
+            come_to_rest(source)
+            try:
+                return timed(argv, self.bench.environ)
+            finally:
+                shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
+
+        return self._row(name, run)
+
+    def _to_node(self, name: str, source: Path, *argv: str | Path) -> Row:
+        """A command that brings a source to {}, a node's disk."""
+
+        def run() -> float:
+            come_to_rest(source)
+            with nodes(1) as made:
+                there = [str(word).replace("{}", str(made.disks[0])) for word in argv]
+                return timed(there, self.bench.environ)
+
+        return self._row(name, run)
+
+
+def compared(beside: Row, rows: list[Row], aim: float) -> list[Row]:
+    """Compare rows with one of them; the last is the one with an aim."""
+    for row in rows:
+        row.beside = beside if row is not beside else None
+    rows[-1].aim = aim
+    return rows
