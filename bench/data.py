@@ -75,16 +75,7 @@ def prepared(bench: Bench, sizes: Sequence[DataSet]) -> dict[str, Staging]:
 
 def main() -> int:
     """Make what is missing, measure, and print the tables."""
-    parser = argparse.ArgumentParser(description="Time data and environments on their way to the nodes.")
-    parser.add_argument("--rounds", type=int, default=5, help="times that everything is done (default: 5)")
-    parser.add_argument("--small", action="store_true", help="a tenth of the data, for a quick look")
-    parser.add_argument(
-        "--folder", type=Path, default=BENCH / ".data", help="on a disk (default: bench/.data)"
-    )
-    parser.add_argument(
-        "--only", default="", help="the rows whose names hold this, and what they stand beside"
-    )
-    asked = parser.parse_args()
+    asked = arguments()
     folder = asked.folder.resolve() / ("small" if asked.small else "full")
     binaries = installed("hpcsubmit-uv", f"{BENCH.parent}[uv]", fresh=True)
     (folder / "home").mkdir(parents=True, exist_ok=True)
@@ -100,12 +91,22 @@ def main() -> int:
     measure_rounds([row for _, _, rows in sections for row in rows], asked.rounds)
     counts = [] if asked.only else list(counted(sets, environments))
     show_progress("")
-    print(
-        f"{begun}\nmedians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}"
-    )
+    print(begun)
+    print(f"medians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}")
     print("".join(f"\n{table(title, rows, unit)}\n" for title, unit, rows in sections if rows))
     print(count_table(counts) if counts else "")
     return 1 if any(row.failure for row in wanted) else 0
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Time data and environments on their way to the nodes.")
+    parser.add_argument("--rounds", type=int, default=5, help="times that everything is done (default: 5)")
+    parser.add_argument("--small", action="store_true", help="a tenth of the data, for a quick look")
+    parser.add_argument("--only", default="", help="only rows whose name holds this, and those beside them")
+    place = BENCH / ".data"
+    parser.add_argument("--folder", type=Path, default=place, help="on a disk (default: bench/.data)")
+    return parser.parse_args()
 
 
 def described(staging: Staging) -> str:

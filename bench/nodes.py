@@ -59,7 +59,7 @@ class Nodes(NamedTuple):
 
     def _argv(self, script: str) -> tuple[str, str]:
         path = self.folder / "script"
-        path.write_text(re.sub(r"(?m)^run_dir=.*$", f"run_dir='{self.folder}'", script))
+        path.write_text(re.sub(r"(?m)^_run_dir=.*$", f"_run_dir='{self.folder}'", script))
         return "bash", str(path)
 
     def _environ(self) -> dict[str, str]:

@@ -158,9 +158,6 @@ class Staging(NamedTuple):
             Count(name=name, value=read / packed, unit="x the archives", aim=aim),
         ]
 
-    def _archives(self) -> set[Path]:
-        return set((self.store / "data" / "archives").iterdir())
-
     def make_tar(self) -> None:
         """Put the set into one archive, for those who unpack one; a set of one file needs none."""
         if self.data.files > 1 and not self.tar.is_file():

@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +85,18 @@ class Host(NamedTuple):
         return HpcSubmitError(
             f"{argv[0]} could not be started: {reason}", f"see whether 'command -v {argv[0]}' finds it"
         )
+
+
+@contextmanager
+def hangups_interrupt() -> Iterator[None]:
+    """Let a TERM, and the HUP of a connection that breaks, end a block as Ctrl-C does: it cleans up."""
+    signals = (signal.SIGHUP, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def make_folder(path: Path, *, mode: int = 0o777, new: bool = False) -> None:

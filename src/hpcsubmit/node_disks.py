@@ -11,16 +11,21 @@ SIGNAL_SLACK = 60
 """Seconds that Slurm may send the signal of --signal too early (sbatch's manual, 22.05)."""
 
 
+OURS = ("virtual_env", ".hpcsubmit-inbox")
+"""What the scripts put below SLURM_TMPDIR themselves."""
+
+
 class PackedData(NamedTuple):
     """The data of a job as they are, or will be, packed on scratch.
 
     manifest: the list of archives, which lie in the folder `archives`. room: KiB that the unpacked data take.
-    warnings: what the user should know of them, a line each.
+    paths: what they are, below SLURM_TMPDIR. warnings: what the user should know of them, a line each.
     """
 
     manifest: Path
     archives: Path
     room: int
+    paths: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -53,6 +58,11 @@ def stage_in(request: Request, profile: Profile, data: PackedData | None) -> Sta
     """
     if data is None:
         return None
+    taken = next((path for path in data.paths if path.split("/")[0] in OURS), None)
+    if taken is not None:
+        raise HpcSubmitError(
+            f"--data {taken}: hpcsubmit itself puts things there, below $SLURM_TMPDIR", "rename the folder"
+        )
     chosen = transfer(request, profile)
     if profile.node_local_size and data.room > profile.node_local_size.megabytes * 1024:
         raise HpcSubmitError(

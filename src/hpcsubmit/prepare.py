@@ -125,6 +125,7 @@ def _packed(snapshot: "Snapshot | None") -> PackedData | None:
         manifest=snapshot.manifest,
         archives=Store.of(snapshot.scratch_dir).archives,
         room=snapshot.room_kib,
+        paths=snapshot.paths,
         warnings=snapshot.warnings,
     )
 

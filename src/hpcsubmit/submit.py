@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.host import Host, make_folder
+from hpcsubmit.host import Host, hangups_interrupt, make_folder
 from hpcsubmit.plan import Plan
 from hpcsubmit.project import Project
 from hpcsubmit.record import expand_log, withdraw, write_intention, write_result
@@ -55,9 +55,10 @@ def submit(
         make_folder(folder)
     path = write_intention(plan, script, datetime.now(UTC).isoformat(timespec="seconds"))
     try:
-        if pack is not None:
-            pack()
-        build = _environment(plan, host, scheduler)
+        with hangups_interrupt():
+            if pack is not None:
+                pack()
+            build = _environment(plan, host, scheduler)
     except BaseException:
         withdraw(plan.run_dir)
         raise

@@ -116,7 +116,7 @@ def test_data_of_one_set_are_unpacked_once_per_node_and_not_per_task(plai_reader
     done = plai_reader.hpcsubmit(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("running on") == 4
-    assert done.stdout.count("archives to each node") == 1
+    assert done.stdout.count("hpcsubmit: data: to each node ") == 1
 
 
 def test_a_changed_file_reaches_the_nodes_and_an_unchanged_set_is_not_packed_again(plai_reader: Desk) -> None:
@@ -228,7 +228,7 @@ def test_twenty_submissions_at_once_pack_once_and_are_all_right(plai_reader: Des
     assert len(set(jobs)) == 20
     assert sum("packed " in err.replace("packed already", "") for _, err in said) == 1
     assert {plai_reader.cluster.wait_for_job(job, 170) for job in jobs} == {"COMPLETED"}
-    assert all("archives to each node" in plai_reader.log(job) for job in jobs)
+    assert all("hpcsubmit: data: to each node " in plai_reader.log(job) for job in jobs)
     assert list(plai_reader.scratch("hpcsubmit/data/unfinished").iterdir()) == []
 
 

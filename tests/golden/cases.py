@@ -78,6 +78,7 @@ def packed(context: Context) -> Context:
         manifest=store / "sets" / "0123456789abcdef01234567.manifest",
         archives=store / "archives",
         room=90_000,
+        paths=("datasets/d1", "datasets/d2"),
     )
     return replace(context, data=data)
 

@@ -18,9 +18,10 @@
 set -euo pipefail
 trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
 
-# ---- The batch shell: what it records, how it waits, how it ends
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
 
-run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+_run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
 
 fail() {
   echo "hpcsubmit: $*" >&2
@@ -28,14 +29,14 @@ fail() {
 }
 
 record() { # NAME: stdin becomes that file of the run folder, whole or not at all
-  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
-    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
 }
 
 # Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
 # waited for in the background, and again when a signal interrupted the wait.
-stopped='' interrupted=''
-trap 'stopped=yes interrupted=yes' TERM
+_stopped='' _interrupted=''
+trap '_stopped=yes _interrupted=yes' TERM
 step() {
   "$@" &
   await $!
@@ -44,25 +45,25 @@ step() {
 await() { # PID
   local rc
   while :; do
-    interrupted=''
+    _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$interrupted" ] || return "$rc"
+    [ -n "$_interrupted" ] || return "$rc"
   done
 }
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
-step_cpus=1
+_step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 
 tell_how_it_ended() { # EXIT_CODE
   local message
-  if [ -n "$stopped" ]; then
+  if [ -n "$_stopped" ]; then
     echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
-  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
     while read -r message; do
       case $message in
         'srun: error: '*': task'*': '*)
@@ -70,7 +71,7 @@ tell_how_it_ended() { # EXIT_CODE
           return
           ;;
       esac
-    done <"$run_dir/srun.messages"
+    done <"$_run_dir/srun.messages"
   fi
 }
 
@@ -80,15 +81,15 @@ on_exit() {
   trap '' TERM # it arrives more than once
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
-  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_keeper
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 # ---- What the program finds in its environment
@@ -114,10 +115,10 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
 
 # ---- The virtual environment, before any srun: every task inherits it
 
-virtualenv=/home/u/gan/virtual_env
-[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+_virtualenv=/home/u/gan/virtual_env
+[ -x "$_virtualenv/bin/python" ] || fail "there is no $_virtualenv/bin/python on $SLURMD_NODENAME"
 # What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
-export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+export VIRTUAL_ENV="$_virtualenv" PATH="$_virtualenv/bin:$PATH"
 unset PYTHONHOME
 
 # ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
@@ -158,10 +159,10 @@ launch() { # SRUN_OPTIONS
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
       bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
-      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }
 
-[ -z "$stopped" ] || exit 143
+[ -z "$_stopped" ] || exit 143
 step launch || exit
 

@@ -19,9 +19,10 @@
 set -euo pipefail
 trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
 
-# ---- The batch shell: what it records, how it waits, how it ends
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
 
-run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+_run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
 
 fail() {
   echo "hpcsubmit: $*" >&2
@@ -29,14 +30,15 @@ fail() {
 }
 
 record() { # NAME: stdin becomes that file of the run folder, whole or not at all
-  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
-    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
 }
 
 # Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
 # waited for in the background, and again when a signal interrupted the wait.
-stopped='' interrupted=''
-trap 'stopped=yes interrupted=yes' TERM
+_stopped='' _interrupted=''
+_given_up='' _collect_failed=''
+trap '_stopped=yes _interrupted=yes' TERM
 step() {
   "$@" &
   await $!
@@ -45,28 +47,28 @@ step() {
 await() { # PID
   local rc
   while :; do
-    interrupted=''
+    _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$interrupted" ] || return "$rc"
-    [ -z "$given_up" ] || return 143
+    [ -n "$_interrupted" ] || return "$rc"
+    [ -z "$_given_up" ] || return 143
   done
 }
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
-step_cpus=1
+_step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 
 tell_how_it_ended() { # EXIT_CODE
   local message
-  if [ "$stopped" = limit ]; then
+  if [ "$_stopped" = limit ]; then
     echo "hpcsubmit: the time limit was near: the program was told to end, so that its results could be collected" >&2
-  elif [ -n "$stopped" ]; then
+  elif [ -n "$_stopped" ]; then
     echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
-  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
     while read -r message; do
       case $message in
         'srun: error: '*': task'*': '*)
@@ -74,7 +76,7 @@ tell_how_it_ended() { # EXIT_CODE
           return
           ;;
       esac
-    done <"$run_dir/srun.messages"
+    done <"$_run_dir/srun.messages"
   fi
 }
 
@@ -84,16 +86,16 @@ on_exit() {
   trap '' TERM USR1 ALRM # they arrive more than once
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
-  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_keeper
-  if [ -n "$collect_failed" ] && [ "$rc" = 0 ]; then rc=1; fi
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
+  if [ -n "$_collect_failed" ] && [ "$rc" = 0 ]; then rc=1; fi
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 now() { # microseconds; before bash 5 in whole seconds
@@ -103,8 +105,12 @@ now() { # microseconds; before bash 5 in whole seconds
 
 amount() { # BYTES BEGUN: how many, in how long, at what rate
   local took=$(($(now) - $2))
-  printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
-    $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+  if (($1 < 1000000)); then
+    printf '%d kB in %d.%02d s' $((($1 + 999) / 1000)) $((took / 1000000)) $((took / 10000 % 100))
+  else
+    printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
+      $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+  fi
 }
 
 # ---- What the program finds in its environment
@@ -126,12 +132,12 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
 
 # ---- SLURM_TMPDIR, the folder on every node's own disk
 
-job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-SLURM_TMPDIR=/scratch-ssd/$(id -un)_$job
+_job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+SLURM_TMPDIR=/scratch-ssd/$(id -un)_$_job
 export SLURM_TMPDIR
 
 make_node_local() {
-  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  [ ! -O "$SLURM_TMPDIR" ] || remove_tree "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
   mkdir -m 700 "$SLURM_TMPDIR"
 }
 
@@ -139,38 +145,52 @@ remove_node_local() {
   local doomed="$SLURM_TMPDIR.removing" tries
   mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
   for ((tries = 0; tries < 3000; tries++)); do
-    rm -rf "$doomed" 2>/dev/null && return
-    chmod -R u+rwX "$doomed" 2>/dev/null
+    remove_tree "$doomed" && return
     sleep 0.1
   done
   echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
 }
 
+remove_tree() { # data may be read-only
+  rm -rf "$1" 2>/dev/null && return
+  chmod -R u+rwX "$1" 2>/dev/null
+  rm -rf "$1" 2>/dev/null
+}
+
 # ---- Results: copied from every node's disk when the program ends, fails or is about to be stopped
 
-collected=/scratch/u/gan/testing/collected/$job
-collect_failed=''
-kill_wait=30 # seconds from Slurm's TERM to its KILL; its default
-while read -r name _ value _; do
-  [ "$name" != KillWait ] || kill_wait=${value%.*}
-done < <(scontrol show config 2>/dev/null)
+_collected=/scratch/u/gan/testing/collected/$_job
+
+kill_wait() { # seconds from Slurm's TERM to its KILL; 30 by default
+  local name value seconds=30
+  while read -r -t 10 name _ value _; do
+    [ "$name" != KillWait ] || seconds=${value%.*}
+  done < <(scontrol show config 2>/dev/null)
+  echo "$seconds"
+}
+_kill_wait=$(kill_wait)
 
 collect_results() { # on a node; a copy that is not whole has another name
-  local final=$collected/$SLURMD_NODENAME
-  local unfinished path found=() any='' codes
-  unfinished=${final%/*}/.${final##*/}.unfinished
+  local final=$_collected/$SLURMD_NODENAME
+  local unfinished path found=() files=() any='' codes
+  unfinished=$(unused "${final%/*}/.${final##*/}.unfinished") # nothing that could not be kept is removed
+  unset TAR_OPTIONS # which could leave things out
   for path in results 'logs/it'"'"'s mine'; do
-    if [ -e "$SLURM_TMPDIR/$path" ] || [ -L "$SLURM_TMPDIR/$path" ]; then
-      any=yes found+=("./$path")
+    if [ -d "$SLURM_TMPDIR/$path" ]; then
+      any=yes found+=("./$path/.") # a symlink's folder, not the symlink
+    elif [ -f "$SLURM_TMPDIR/$path" ]; then
+      any=yes found+=("./$path") files+=("$path")
     else
       echo "hpcsubmit: results: there is no '$path' on $SLURMD_NODENAME" >&2
     fi
   done
   [ -n "$any" ] || { echo nothing && return; }
-  rm -rf "$unfinished"
   mkdir -p "$unfinished"
   tar --format=pax -cf - -C "$SLURM_TMPDIR" "${found[@]}" | tar -xpf - -C "$unfinished"
   codes=("${PIPESTATUS[@]}") # the first is 1 where a file changed meanwhile: a program that still writes
+  for path in ${files[@]+"${files[@]}"}; do
+    [ ! -L "$unfinished/$path" ] || { rm "$unfinished/$path" && cp -p "$SLURM_TMPDIR/$path" "$unfinished/$path"; } || codes[1]=1
+  done
   if [ "${codes[0]}" -gt 1 ] || [ "${codes[1]}" != 0 ] || ! put_in_place "$unfinished" "$final"; then
     echo "hpcsubmit: results: not all of $SLURMD_NODENAME could be copied; what could is in $unfinished" >&2
     echo lost
@@ -180,22 +200,35 @@ collect_results() { # on a node; a copy that is not whole has another name
 }
 
 put_in_place() { # UNFINISHED FINAL: what an attempt before a requeue collected is kept beside it
-  if [ -e "$2" ]; then mv "$2" "$2.attempt-$((${SLURM_RESTART_COUNT:-1} - 1))" || return; fi
+  if [ -e "$2" ]; then mv "$2" "$(unused "$2.attempt")" || return; fi
   mv "$1" "$2"
 }
 
+unused() { # PATH: with the first number behind it that is free
+  local number=0
+  while [ -e "$1-$number" ]; do number=$((number + 1)); done
+  echo "$1-$number"
+}
+
 # Slurm's USR1 comes 120 s before the time limit: half of that is the program's, to end by itself.
-given_up=''
 out_of_time() {
-  stopped=limit interrupted=yes
-  signal_program TERM
-  { sleep 60 && kill -ALRM $$; } &
+  _stopped=limit _interrupted=yes
+  (tell_program_and_wait &) # in a shell of its own: this shell's $! may be about to be read
 }
 trap out_of_time USR1
-trap 'given_up=yes interrupted=yes' ALRM
+trap '_given_up=yes _interrupted=yes' ALRM
+
+tell_program_and_wait() { # the program may be about to start, and the controller may be busy
+  local second told=''
+  for ((second = 0; second < 60; second++)); do
+    [ -n "$told" ] || ! signal_program TERM || told=yes
+    sleep 1
+  done
+  kill -ALRM $$
+}
 
 signal_program() { # NAME
-  [ ! -r "$run_dir/step" ] || scancel --signal="$1" "$SLURM_JOB_ID.$(cat "$run_dir/step")" 2>/dev/null || :
+  [ -r "$_run_dir/step" ] && scancel --signal="$1" "$SLURM_JOB_ID.$(cat "$_run_dir/step")" 2>/dev/null
 }
 
 # ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
@@ -215,7 +248,7 @@ keep_node() {
   { kill $! && wait $!; } 2>/dev/null # without a word in the log
   # Slurm's TERM reaches the program at the same moment: it may write until it ends.
   # Half of the time until the KILL is for the copy.
-  for ((tries = 0; tries < kill_wait * 5 / 2; tries++)); do
+  for ((tries = 0; tries < _kill_wait * 5 / 2; tries++)); do
     if [ "$ended" = finished ] || ! program_runs; then break; fi
     sleep 0.2
   done
@@ -233,30 +266,45 @@ program_runs() { # whether this node has processes of the job's other steps
 }
 
 start_keeper() {
-  local node said step
+  local node said step functions=(keep_node program_runs)
+  functions+=(make_node_local remove_node_local remove_tree)
+  functions+=(collect_results put_in_place unused)
   # Every node's keeper says one line; the end of them all is the end of this stream.
-  exec 7< <(on_every_node bash -c "$(declare -f); $(declare -p collected kill_wait); keep_node")
+  exec 7< <(on_every_node bash -c "$(declare -f "${functions[@]}"); $(declare -p _collected _kill_wait); keep_node")
   for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
-    read -r -t 300 said step <&7 || said=nothing
-    keeper_step=${step:-${keeper_step:-0}}
-    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+    said=''
+    until [ "$said" = ready ]; do # what a user's BASH_ENV prints is none of the keeper's lines
+      read -r -t 300 said step <&7 && [ "$said" != failed ] || fail "$SLURM_TMPDIR could not be made on every node"
+    done
+    _keeper_step=$step
   done
 }
 
 end_keeper() { # the keepers collect, clean up and end
-  local said kib left=$SLURM_JOB_NUM_NODES total=0 begun
+  local said kib left=$SLURM_JOB_NUM_NODES nodes=0 total=0 begun
   begun=$(now)
-  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
-  while read -r said kib <&7; do
+  ask_keepers_to_end
+  while next_word_of_keepers; do
     case $said in
-      collected) total=$((total + kib)) ;;
-      lost) collect_failed=yes ;;
+      collected) nodes=$((nodes + 1)) total=$((total + kib)) ;;
+      lost) _collect_failed=yes ;;
     esac
     left=$((left - 1))
     # The results are safe: a program that was told to end and still runs has had its time.
-    [ "$left" != 0 ] || [ -z "$stopped" ] || signal_program KILL
+    [ "$left" != 0 ] || [ -z "$_stopped" ] || signal_program KILL
   done
-  [ "$total" = 0 ] || echo "hpcsubmit: results: $(amount "$((total * 1024))" "$begun") to $collected"
+  [ "$nodes" = 0 ] || echo "hpcsubmit: results: $(amount "$((total * 1024))" "$begun") to $_collected"
+}
+
+next_word_of_keepers() { # false at the end of them all
+  until read -r -t 20 said kib <&7; do
+    [ $? -gt 128 ] || return 1
+    ask_keepers_to_end
+  done
+}
+
+ask_keepers_to_end() { # again where a busy controller did not pass it on
+  scancel --signal=USR2 "$SLURM_JOB_ID.$_keeper_step" 2>/dev/null
 }
 
 start_keeper
@@ -280,10 +328,10 @@ stage_in() { # WHAT MANIFEST FOLDER_OF_ARCHIVES FOLDER_BELOW_SLURM_TMPDIR direct
   fi
   [ "$5" = direct ] || transfer=unpack_broadcast
   "$transfer" "$3" "$4" "$kib" "$inodes" "${archives[@]}" || {
-    [ -z "$stopped" ] || exit 143
+    [ -z "$_stopped" ] || exit 143
     fail "$1: could not be unpacked on every node, see above; the program is not started"
   }
-  echo "hpcsubmit: $1: $count archives to each node, $(amount "$bytes" "$begun")"
+  echo "hpcsubmit: $1: to each node $(amount "$bytes" "$begun") (archives: $count)"
 }
 
 unpack_directly() { # FOLDER BELOW KIB INODES ARCHIVES...: every node reads the shared file system
@@ -296,7 +344,7 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
   local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" round=() bytes=0 unpacking=''
   local room=$((kib / 8 > 262144 ? kib / 8 : 262144)) # KiB of a round
   shift 4
-  step on_every_node mkdir -p "$inbox" || return
+  step on_every_node mkdir "$inbox" || return
   kib=$((kib + 2 * (room < kib ? room : kib)))
   while [ $# != 0 ]; do
     step sbcast "$folder/$1" "$inbox/$1" || return
@@ -312,8 +360,8 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
 }
 
 unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
-  local functions step_cpus=2 # all of the job's: tar runs once on each
-  functions=$(declare -f unpack_here check_room unpack_archive open_archive whine)
+  local functions _step_cpus=2 # all of the job's: tar runs once on each
+  functions=$(declare -f unpack_here check_room free_of unpack_archive open_archive whine)
   on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
 }
 
@@ -321,6 +369,8 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
   local folder=$2 kib=$4 inodes=$5 tools=(tar xargs wc df) tool
   set -o pipefail
   exec 3>&2
+  unset TAR_OPTIONS GZIP
+  [ -d "$SLURM_TMPDIR" ] || whine "there is no $SLURM_TMPDIR"
   export keep=$1 below="$SLURM_TMPDIR/$3"
   case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
   for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || whine "this node has no $tool"; done
@@ -336,11 +386,20 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
 
 check_room() { # KIB INODES
   local free
-  { read -r _ && read -r _ _ _ free _; } < <(df -Pk "$below" 2>/dev/null) || return 0
-  [ "$free" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
-  { read -r _ && read -r _ _ _ free _; } < <(df -Pi "$below" 2>/dev/null) || return 0
-  case $free in '' | 0 | *[!0-9]*) return 0 ;; esac # some file systems do not count them
-  [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+  free=$(free_of -Pk)
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  free=$(free_of -Pi)
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+free_of() { # OPTION_OF_DF: the number before the percentage; a device's name may hold blanks
+  local words word last=''
+  { read -r _ && read -ra words; } < <(df "$1" "$below" 2>/dev/null) || return 0
+  for word in "${words[@]}"; do
+    case $word in *%) break ;; esac
+    last=$word
+  done
+  case $last in '' | *[!0-9]*) ;; *) echo "$last" ;; esac
 }
 
 unpack_archive() { # NAME SIZE MEMBERS
@@ -372,10 +431,10 @@ stage_in data /scratch/u/gan/hpcsubmit/data/sets/0123456789abcdef01234567.manife
 
 # ---- The virtual environment, before any srun: every task inherits it
 
-virtualenv=/home/u/gan/virtual_env
-[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+_virtualenv=/home/u/gan/virtual_env
+[ -x "$_virtualenv/bin/python" ] || fail "there is no $_virtualenv/bin/python on $SLURMD_NODENAME"
 # What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
-export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+export VIRTUAL_ENV="$_virtualenv" PATH="$_virtualenv/bin:$PATH"
 unset PYTHONHOME
 
 # ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
@@ -420,10 +479,10 @@ launch() { # SRUN_OPTIONS
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
       bash -c "set -eu; exec 2>&1; $(declare -f tell_step program); tell_step; program" 2>&1 >&8 |
-      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }
 
-[ -z "$stopped" ] || exit 143
+[ -z "$_stopped" ] || exit 143
 step launch || exit
 

@@ -18,9 +18,10 @@
 set -euo pipefail
 trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
 
-# ---- The batch shell: what it records, how it waits, how it ends
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
 
-run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+_run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
 
 fail() {
   echo "hpcsubmit: $*" >&2
@@ -28,14 +29,14 @@ fail() {
 }
 
 record() { # NAME: stdin becomes that file of the run folder, whole or not at all
-  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
-    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
 }
 
 # Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
 # waited for in the background, and again when a signal interrupted the wait.
-stopped='' interrupted=''
-trap 'stopped=yes interrupted=yes' TERM
+_stopped='' _interrupted=''
+trap '_stopped=yes _interrupted=yes' TERM
 step() {
   "$@" &
   await $!
@@ -44,25 +45,25 @@ step() {
 await() { # PID
   local rc
   while :; do
-    interrupted=''
+    _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$interrupted" ] || return "$rc"
+    [ -n "$_interrupted" ] || return "$rc"
   done
 }
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
-step_cpus=1
+_step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 
 tell_how_it_ended() { # EXIT_CODE
   local message
-  if [ -n "$stopped" ]; then
+  if [ -n "$_stopped" ]; then
     echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
-  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
     while read -r message; do
       case $message in
         'srun: error: '*': task'*': '*)
@@ -70,7 +71,7 @@ tell_how_it_ended() { # EXIT_CODE
           return
           ;;
       esac
-    done <"$run_dir/srun.messages"
+    done <"$_run_dir/srun.messages"
   fi
 }
 
@@ -80,15 +81,15 @@ on_exit() {
   trap '' TERM # it arrives more than once
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
-  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_keeper
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 now() { # microseconds; before bash 5 in whole seconds
@@ -98,8 +99,12 @@ now() { # microseconds; before bash 5 in whole seconds
 
 amount() { # BYTES BEGUN: how many, in how long, at what rate
   local took=$(($(now) - $2))
-  printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
-    $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+  if (($1 < 1000000)); then
+    printf '%d kB in %d.%02d s' $((($1 + 999) / 1000)) $((took / 1000000)) $((took / 10000 % 100))
+  else
+    printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
+      $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+  fi
 }
 
 # ---- What the program finds in its environment
@@ -121,12 +126,12 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
 
 # ---- SLURM_TMPDIR, the folder on every node's own disk
 
-job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-SLURM_TMPDIR=/scratch-ssd/$(id -un)_$job
+_job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+SLURM_TMPDIR=/scratch-ssd/$(id -un)_$_job
 export SLURM_TMPDIR
 
 make_node_local() {
-  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  [ ! -O "$SLURM_TMPDIR" ] || remove_tree "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
   mkdir -m 700 "$SLURM_TMPDIR"
 }
 
@@ -134,11 +139,16 @@ remove_node_local() {
   local doomed="$SLURM_TMPDIR.removing" tries
   mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
   for ((tries = 0; tries < 3000; tries++)); do
-    rm -rf "$doomed" 2>/dev/null && return
-    chmod -R u+rwX "$doomed" 2>/dev/null
+    remove_tree "$doomed" && return
     sleep 0.1
   done
   echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+}
+
+remove_tree() { # data may be read-only
+  rm -rf "$1" 2>/dev/null && return
+  chmod -R u+rwX "$1" 2>/dev/null
+  rm -rf "$1" 2>/dev/null
 }
 
 # ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
@@ -170,19 +180,29 @@ program_runs() { # whether this node has processes of the job's other steps
 }
 
 start_keeper() {
-  local node said step
+  local node said step functions=(keep_node program_runs)
+  functions+=(make_node_local remove_node_local remove_tree)
   # Every node's keeper says one line; the end of them all is the end of this stream.
-  exec 7< <(on_every_node bash -c "$(declare -f); keep_node")
+  exec 7< <(on_every_node bash -c "$(declare -f "${functions[@]}"); keep_node")
   for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
-    read -r -t 300 said step <&7 || said=nothing
-    keeper_step=${step:-${keeper_step:-0}}
-    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+    said=''
+    until [ "$said" = ready ]; do # what a user's BASH_ENV prints is none of the keeper's lines
+      read -r -t 300 said step <&7 && [ "$said" != failed ] || fail "$SLURM_TMPDIR could not be made on every node"
+    done
+    _keeper_step=$step
   done
 }
 
 end_keeper() { # the keepers remove their folders, and end
-  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
-  while read -r -t 300 _ <&7; do :; done
+  local tries
+  for ((tries = 0; tries < 15; tries++)); do
+    ask_keepers_to_end
+    read -r -t 20 _ <&7 || [ $? -gt 128 ] || return
+  done
+}
+
+ask_keepers_to_end() { # again where a busy controller did not pass it on
+  scancel --signal=USR2 "$SLURM_JOB_ID.$_keeper_step" 2>/dev/null
 }
 
 start_keeper
@@ -206,10 +226,10 @@ stage_in() { # WHAT MANIFEST FOLDER_OF_ARCHIVES FOLDER_BELOW_SLURM_TMPDIR direct
   fi
   [ "$5" = direct ] || transfer=unpack_broadcast
   "$transfer" "$3" "$4" "$kib" "$inodes" "${archives[@]}" || {
-    [ -z "$stopped" ] || exit 143
+    [ -z "$_stopped" ] || exit 143
     fail "$1: could not be unpacked on every node, see above; the program is not started"
   }
-  echo "hpcsubmit: $1: $count archives to each node, $(amount "$bytes" "$begun")"
+  echo "hpcsubmit: $1: to each node $(amount "$bytes" "$begun") (archives: $count)"
 }
 
 unpack_directly() { # FOLDER BELOW KIB INODES ARCHIVES...: every node reads the shared file system
@@ -222,7 +242,7 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
   local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" round=() bytes=0 unpacking=''
   local room=$((kib / 8 > 262144 ? kib / 8 : 262144)) # KiB of a round
   shift 4
-  step on_every_node mkdir -p "$inbox" || return
+  step on_every_node mkdir "$inbox" || return
   kib=$((kib + 2 * (room < kib ? room : kib)))
   while [ $# != 0 ]; do
     step sbcast "$folder/$1" "$inbox/$1" || return
@@ -238,8 +258,8 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
 }
 
 unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
-  local functions step_cpus=2 # all of the job's: tar runs once on each
-  functions=$(declare -f unpack_here check_room unpack_archive open_archive whine)
+  local functions _step_cpus=2 # all of the job's: tar runs once on each
+  functions=$(declare -f unpack_here check_room free_of unpack_archive open_archive whine)
   on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
 }
 
@@ -247,6 +267,8 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
   local folder=$2 kib=$4 inodes=$5 tools=(tar xargs wc df) tool
   set -o pipefail
   exec 3>&2
+  unset TAR_OPTIONS GZIP
+  [ -d "$SLURM_TMPDIR" ] || whine "there is no $SLURM_TMPDIR"
   export keep=$1 below="$SLURM_TMPDIR/$3"
   case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
   for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || whine "this node has no $tool"; done
@@ -262,11 +284,20 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
 
 check_room() { # KIB INODES
   local free
-  { read -r _ && read -r _ _ _ free _; } < <(df -Pk "$below" 2>/dev/null) || return 0
-  [ "$free" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
-  { read -r _ && read -r _ _ _ free _; } < <(df -Pi "$below" 2>/dev/null) || return 0
-  case $free in '' | 0 | *[!0-9]*) return 0 ;; esac # some file systems do not count them
-  [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+  free=$(free_of -Pk)
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  free=$(free_of -Pi)
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+free_of() { # OPTION_OF_DF: the number before the percentage; a device's name may hold blanks
+  local words word last=''
+  { read -r _ && read -ra words; } < <(df "$1" "$below" 2>/dev/null) || return 0
+  for word in "${words[@]}"; do
+    case $word in *%) break ;; esac
+    last=$word
+  done
+  case $last in '' | *[!0-9]*) ;; *) echo "$last" ;; esac
 }
 
 unpack_archive() { # NAME SIZE MEMBERS
@@ -296,7 +327,7 @@ whine() {
 
 # ---- The virtual environment, before any srun: every task inherits it
 
-virtualenv=/home/u/gan/.virtual_envs/0123456789abcdef
+_virtualenv=/home/u/gan/.virtual_envs/0123456789abcdef
 stage_in environment /home/u/gan/.virtual_envs/0123456789abcdef.manifest /home/u/gan/.virtual_envs virtual_env direct
 
 move_environment() { # OLD: on a node, what lies in bin names the new place instead
@@ -308,14 +339,14 @@ move_environment() { # OLD: on a node, what lies in bin names the new place inst
     sed "s|$old|$new|g" "$file" >"$there/new" && cat "$there/new" >"$file" && rm "$there/new" || exit
   done
 }
-step on_every_node --kill-on-bad-exit=1 bash -c "$(declare -f move_environment); move_environment \"\$1\"" _ "$virtualenv" || {
-  [ -z "$stopped" ] || exit 143
+step on_every_node --kill-on-bad-exit=1 bash -c "$(declare -f move_environment); move_environment \"\$1\"" _ "$_virtualenv" || {
+  [ -z "$_stopped" ] || exit 143
   fail "the commands of $SLURM_TMPDIR/virtual_env could not be changed on every node"
 }
-virtualenv=$SLURM_TMPDIR/virtual_env
-[ -x "$virtualenv/bin/python" ] || fail "there is no $virtualenv/bin/python on $SLURMD_NODENAME"
+_virtualenv=$SLURM_TMPDIR/virtual_env
+[ -x "$_virtualenv/bin/python" ] || fail "there is no $_virtualenv/bin/python on $SLURMD_NODENAME"
 # What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
-export VIRTUAL_ENV="$virtualenv" PATH="$virtualenv/bin:$PATH"
+export VIRTUAL_ENV="$_virtualenv" PATH="$_virtualenv/bin:$PATH"
 unset PYTHONHOME
 
 # ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
@@ -356,10 +387,10 @@ launch() { # SRUN_OPTIONS
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
       bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
-      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }
 
-[ -z "$stopped" ] || exit 143
+[ -z "$_stopped" ] || exit 143
 step launch || exit
 

@@ -18,9 +18,10 @@
 set -euo pipefail
 trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
 
-# ---- The batch shell: what it records, how it waits, how it ends
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
 
-run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+_run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
 
 fail() {
   echo "hpcsubmit: $*" >&2
@@ -28,14 +29,14 @@ fail() {
 }
 
 record() { # NAME: stdin becomes that file of the run folder, whole or not at all
-  cat >"$run_dir/.$1.$$" && mv -f "$run_dir/.$1.$$" "$run_dir/$1" ||
-    echo "hpcsubmit: $run_dir/$1 could not be written" >&2
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
 }
 
 # Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
 # waited for in the background, and again when a signal interrupted the wait.
-stopped='' interrupted=''
-trap 'stopped=yes interrupted=yes' TERM
+_stopped='' _interrupted=''
+trap '_stopped=yes _interrupted=yes' TERM
 step() {
   "$@" &
   await $!
@@ -44,25 +45,25 @@ step() {
 await() { # PID
   local rc
   while :; do
-    interrupted=''
+    _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$interrupted" ] || return "$rc"
+    [ -n "$_interrupted" ] || return "$rc"
   done
 }
 
 # One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
 # `env -u` such a step counts the job's own GPUs and memory twice).
-step_cpus=1
+_step_cpus=1
 on_every_node() {
-  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$step_cpus" \
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
 }
 
 tell_how_it_ended() { # EXIT_CODE
   local message
-  if [ -n "$stopped" ]; then
+  if [ -n "$_stopped" ]; then
     echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
-  elif [ "$1" != 0 ] && [ -r "$run_dir/srun.messages" ]; then
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
     while read -r message; do
       case $message in
         'srun: error: '*': task'*': '*)
@@ -70,7 +71,7 @@ tell_how_it_ended() { # EXIT_CODE
           return
           ;;
       esac
-    done <"$run_dir/srun.messages"
+    done <"$_run_dir/srun.messages"
   fi
 }
 
@@ -80,15 +81,15 @@ on_exit() {
   trap '' TERM # it arrives more than once
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
-  if [ -n "$stopped" ] && [ "$rc" = 0 ]; then rc=143; fi
-  [ -z "${keeper_step:-}" ] || end_keeper
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
   echo "$rc" | record exit
   exit "$rc"
 }
 trap on_exit EXIT
 
-rm -f "$run_dir/exit" "$run_dir/srun.messages" "$run_dir/step" # of an attempt before a requeue
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
 printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
 
 # ---- What the program finds in its environment
@@ -108,12 +109,12 @@ export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
 
 # ---- SLURM_TMPDIR, the folder on every node's own disk
 
-job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-SLURM_TMPDIR=/scratch-ssd/$(id -un)_$job
+_job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+SLURM_TMPDIR=/scratch-ssd/$(id -un)_$_job
 export SLURM_TMPDIR
 
 make_node_local() {
-  [ ! -O "$SLURM_TMPDIR" ] || rm -rf "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
+  [ ! -O "$SLURM_TMPDIR" ] || remove_tree "$SLURM_TMPDIR" # left by an attempt of this job that lost its node
   mkdir -m 700 "$SLURM_TMPDIR"
 }
 
@@ -121,11 +122,16 @@ remove_node_local() {
   local doomed="$SLURM_TMPDIR.removing" tries
   mv "$SLURM_TMPDIR" "$doomed" 2>/dev/null
   for ((tries = 0; tries < 3000; tries++)); do
-    rm -rf "$doomed" 2>/dev/null && return
-    chmod -R u+rwX "$doomed" 2>/dev/null
+    remove_tree "$doomed" && return
     sleep 0.1
   done
   echo "hpcsubmit: $doomed could not be removed on $SLURMD_NODENAME" >&2
+}
+
+remove_tree() { # data may be read-only
+  rm -rf "$1" 2>/dev/null && return
+  chmod -R u+rwX "$1" 2>/dev/null
+  rm -rf "$1" 2>/dev/null
 }
 
 # ---- The keeper: a step that lives on every node beside the program. It does what must be done there however
@@ -157,19 +163,29 @@ program_runs() { # whether this node has processes of the job's other steps
 }
 
 start_keeper() {
-  local node said step
+  local node said step functions=(keep_node program_runs)
+  functions+=(make_node_local remove_node_local remove_tree)
   # Every node's keeper says one line; the end of them all is the end of this stream.
-  exec 7< <(on_every_node bash -c "$(declare -f); keep_node")
+  exec 7< <(on_every_node bash -c "$(declare -f "${functions[@]}"); keep_node")
   for ((node = 0; node < SLURM_JOB_NUM_NODES; node++)); do
-    read -r -t 300 said step <&7 || said=nothing
-    keeper_step=${step:-${keeper_step:-0}}
-    [ "$said" = ready ] || fail "$SLURM_TMPDIR could not be made on every node ($said)"
+    said=''
+    until [ "$said" = ready ]; do # what a user's BASH_ENV prints is none of the keeper's lines
+      read -r -t 300 said step <&7 && [ "$said" != failed ] || fail "$SLURM_TMPDIR could not be made on every node"
+    done
+    _keeper_step=$step
   done
 }
 
 end_keeper() { # the keepers remove their folders, and end
-  scancel --signal=USR2 "$SLURM_JOB_ID.$keeper_step" 2>/dev/null
-  while read -r -t 300 _ <&7; do :; done
+  local tries
+  for ((tries = 0; tries < 15; tries++)); do
+    ask_keepers_to_end
+    read -r -t 20 _ <&7 || [ $? -gt 128 ] || return
+  done
+}
+
+ask_keepers_to_end() { # again where a busy controller did not pass it on
+  scancel --signal=USR2 "$SLURM_JOB_ID.$_keeper_step" 2>/dev/null
 }
 
 start_keeper
@@ -213,10 +229,10 @@ launch() { # SRUN_OPTIONS
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
       bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
-      tee "$run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }
 
-[ -z "$stopped" ] || exit 143
+[ -z "$_stopped" ] || exit 143
 step launch || exit
 

@@ -105,7 +105,8 @@ def contexts(draw: Callable[[st.SearchStrategy[object]], object]) -> Context:
     assert isinstance(scratch, Path)
     assert isinstance(home, Path)
     store = scratch / root.name / "hpcsubmit" / "data"
-    data = PackedData(store / "sets" / "k.manifest", store / "archives", int(str(draw(ROOMS))), ("a link",))
+    manifest, room = store / "sets" / "k.manifest", int(str(draw(ROOMS)))
+    data = PackedData(manifest, store / "archives", room, ("datasets",), ("a link",))
     return Context(
         project_root=root,
         scratch_dir=scratch / root.name,

@@ -1,10 +1,13 @@
 """--data and --collect on the command line: what is asked, shown and refused before anything is made."""
 
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from sandbox import Sandbox
+from sandbox import HPCSUBMIT, Sandbox
 
 
 @pytest.fixture
@@ -153,3 +156,46 @@ def test_a_record_names_the_data_and_where_results_go(sandbox: Sandbox, scratch:
     shown = sandbox.hpcsubmit("runs", "show", "4242").stdout
     assert str(manifests(scratch)[0]) in shown
     assert f"{scratch}/one/collected/4242\n" in shown
+
+
+def test_stage_takes_its_paths_anywhere_and_lists_all(sandbox: Sandbox, scratch: Path) -> None:
+    assert sandbox.hpcsubmit("stage", "--cluster", "generic", "datasets/d1", "--dry-run").code == 0
+    said = sandbox.refuses("stage", "datasets", "--list", code=2)
+    assert (said.error, said.hint) == (
+        "--list takes no paths",
+        "write hpcsubmit stage --list, which lists all sets",
+    )
+
+
+@pytest.mark.parametrize("name", ["virtual_env", ".hpcsubmit-inbox"])
+def test_data_cannot_be_called_as_what_the_script_puts_there(
+    sandbox: Sandbox, scratch: Path, name: str
+) -> None:
+    (scratch / name).mkdir()
+    said = sandbox.refuses("--data", name)
+    assert said.error == f"--data {name}: hpcsubmit itself puts things there, below $SLURM_TMPDIR"
+    assert said.hint == "rename the folder"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_packing_leaves_no_record_and_nothing_unfinished(
+    sandbox: Sandbox, scratch: Path, number: signal.Signals
+) -> None:
+    with (scratch / "datasets" / "huge").open("wb") as file:
+        file.truncate(20 << 30)
+    unfinished = scratch / "hpcsubmit" / "data" / "unfinished"
+    argv = [*HPCSUBMIT, "--data", "datasets"]
+    with subprocess.Popen(
+        argv, cwd=sandbox.project, env=sandbox.environ, stderr=subprocess.PIPE, text=True
+    ) as packing:
+        deadline = time.monotonic() + 30
+        while not (unfinished.is_dir() and any(path.stat().st_size for path in unfinished.iterdir())):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        packing.send_signal(number)
+        _, said = packing.communicate(timeout=30)
+    assert packing.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert not any("packed " in line for line in said.splitlines())
+    assert list(unfinished.iterdir()) == []
+    assert list((scratch / "hpcsubmit" / "runs").iterdir()) == []

@@ -30,7 +30,7 @@ def test_an_environment_is_built_once_from_the_wheelhouse_of_pips_settings(
     assert "/bin/uv\n" in said.stderr if builder == "uv" else " and pip\n" in said.stderr
     assert installed(path) == f"alpha-tool 1.0 {path}"
     assert (bare.project / "virtual_env").readlink() == Path(".virtual_envs") / path.name
-    assert f"\nvirtualenv={path}\n" in (bare.root / "submitted.sh").read_text()
+    assert f"\n_virtualenv={path}\n" in (bare.root / "submitted.sh").read_text()
     assert list(path.glob("lib/python3*/site-packages/alpha/__pycache__/__init__.*.pyc")), "compiled"
     log = path.with_name(f"{path.name}.log").read_text()
     assert log
@@ -157,7 +157,7 @@ def test_a_rebuild_is_the_next_generation(bare: Sandbox) -> None:
     assert environments(bare) == [first, second]
     assert (installed(first), installed(second)) == (f"alpha-tool 1.0 {first}", f"alpha-tool 1.5 {second}")
     assert run(bare).code == 0
-    assert f"\nvirtualenv={second}\n" in (bare.root / "submitted.sh").read_text()
+    assert f"\n_virtualenv={second}\n" in (bare.root / "submitted.sh").read_text()
 
 
 def test_a_folder_with_blanks_and_quotes_is_a_place_to_build_in(bare: Sandbox) -> None:

@@ -35,7 +35,7 @@ def test_a_key_in_the_credentials_file_is_read_by_the_job_itself(sandbox: Sandbo
         said = sandbox.hpcsubmit(*argv)
         assert said.code == 0
         see_no_key(sandbox, said, except_in=path)
-    assert f"  wandb_key_file={path}\n" in (sandbox.root / "submitted.sh").read_text()
+    assert f"  _wandb_key_file={path}\n" in (sandbox.root / "submitted.sh").read_text()
     assert KEY not in (sandbox.root / "sbatch.env").read_text()
 
 

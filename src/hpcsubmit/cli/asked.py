@@ -93,7 +93,7 @@ OPTIONS = [
         help="Stay until the job ends, print its output, and end with its exit code.",
     ),
     Option(
-        ["-d", "--data"], multiple=True,
+        ["-d", "--data"], multiple=True, metavar="PATH...",
         help="Data to unpack on every node's own disk, below $SLURM_TMPDIR: paths relative to "
         "$SCRATCH/PROJECT, up to the next option.",
     ),
@@ -107,7 +107,7 @@ OPTIONS = [
         shown_default="auto", help="How data are packed; auto looks at a few megabytes of them.",
     ),
     Option(
-        ["--collect"], multiple=True, type=Value("path", path_on_node),
+        ["--collect"], multiple=True, metavar="PATH...", type=Value("path", path_on_node),
         help="Results to copy back from every node's $SLURM_TMPDIR, up to the next option.",
     ),
     Option(

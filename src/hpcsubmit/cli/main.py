@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -30,6 +32,8 @@ INTERRUPTED = 130
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; return the exit code of A2. Never raises."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         return _dispatch(list(argv))
     except HpcSubmitError as error:

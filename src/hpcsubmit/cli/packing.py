@@ -1,5 +1,6 @@
 """How far packing is, on a terminal; in one line at its end elsewhere."""
 
+import shutil
 import sys
 import time
 
@@ -30,19 +31,25 @@ class Bar:
         now = time.monotonic()
         if self._live and (now - self._shown >= _BETWEEN or done >= total):
             self._shown = now
-            click.echo(f"\r\033[K{progress_text(done, total, now - self._begun)}", nl=False, err=True)
+            line = progress_text(done, total, now - self._begun)
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\033[K{line[:width]}", nl=False, err=True)
 
     def waits(self) -> None:
         """Say that another submission packs here."""
         click.echo("another hpcsubmit packs data of this project: waiting for it", err=True)
 
-    def end(self) -> None:
-        """Put what was done in place of the bar."""
+    def wipe(self) -> None:
+        """Take the bar away."""
+        if self._live and self._shown:
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def tell(self) -> None:
+        """Say what was done, in one line."""
         took = max(time.monotonic() - self._begun, 0.001)
-        wipe = "\r\033[K" if self._live and self._shown else ""
         if self.done:
             rate = bytes_text(round(self.done / took))
-            click.echo(f"{wipe}packed {bytes_text(self.done)} in {took:.1f} s, {rate}/s", err=True)
+            click.echo(f"packed {bytes_text(self.done)} in {took:.1f} s, {rate}/s", err=True)
 
 
 def pack_in_view(snapshot: Snapshot, read_rate: int, host: Host) -> None:
@@ -51,7 +58,8 @@ def pack_in_view(snapshot: Snapshot, read_rate: int, host: Host) -> None:
     try:
         pack(snapshot, host=host, read_rate=read_rate, progress=bar)
     finally:
-        bar.end()
+        bar.wipe()
+    bar.tell()
 
 
 def data_text(snapshot: Snapshot) -> str:

@@ -49,9 +49,9 @@ def _environment(virtualenv: Virtualenv | None) -> str:
         return there
     if build.job:
         return f"{there} (job {build.job} is building it, and this job waits for that)"
-    what = "built" if build.makes else "packed for the nodes"
-    where = ", in a job that this job waits for" if build.in_job else ", here, before the job is submitted"
-    return f"{there} (to be {what} from {build.source}{where})"
+    what = f"built from {build.source}" if build.makes else "packed for the nodes"
+    where = "in a job that this job waits for" if build.in_job else "here, before the job is submitted"
+    return f"{there} (to be {what}, {where})"
 
 
 def _data(prepared: Prepared) -> list[tuple[str, str]]:

@@ -16,15 +16,25 @@ from hpcsubmit.staging.sets import PackedSet, packed_sets
 from hpcsubmit.values import bytes_text
 
 
-def _stage(*, data: tuple[str, ...], compress: str, cluster: str | None, listed: bool, dry_run: bool) -> None:
+def _stage(
+    *,
+    words: tuple[str, ...],
+    data: tuple[str, ...],
+    compress: str,
+    cluster: str | None,
+    listed: bool,
+    dry_run: bool,
+) -> None:
     host = Host(environ=dict(os.environ))
     project = find_project(host.folder())
     profile = profile_here(host, host.folder(), cluster)
     scratch_dir = scratch(profile, host) / project.name
+    if listed and (words or data):
+        raise UsageError("--list takes no paths", "write hpcsubmit stage --list, which lists all sets")
     if listed:
         click.echo(_list(packed_sets(scratch_dir), datetime.now(UTC)))
         return
-    snapshot = look_at_data(data, compress, scratch_dir, profile, host)
+    snapshot = look_at_data((*words, *data), compress, scratch_dir, profile, host)
     if snapshot is None:
         raise UsageError(
             "hpcsubmit stage needs to know what to pack",
@@ -59,18 +69,11 @@ def _age(age: timedelta) -> str:
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
-class StageCommand(GreedyCommand):
-    """A command whose bare words are data too."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read bare words at the beginning as those of --data."""
-        return super().parse_args(ctx, ["--data", *args] if args and not args[0].startswith("-") else args)
-
-
-command = StageCommand(
+command = GreedyCommand(
     "stage",
     callback=_stage,
     params=[
+        click.Argument(["words"], nargs=-1, metavar="[PATH]..."),
         click.Option(
             ["-d", "--data"], multiple=True, metavar="PATH...",
             help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out.",

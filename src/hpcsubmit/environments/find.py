@@ -13,7 +13,6 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project
-from hpcsubmit.values import script_path
 from hpcsubmit.virtualenv import Virtualenv
 
 FORMAT = "1"
@@ -60,10 +59,9 @@ def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) 
     if is_users_own(link):
         return _users_own(link, wish)
     source = find_source(project.root)
-    current = read_stamp(link)
     if source is None:
-        return _last_built(project, link, current, wish)
-    made_from = Ingredients(source, _python(profile, host, current or {}), digest(source))
+        raise _nothing_to_make_it_from(project.root)
+    made_from = Ingredients(source, _python(profile, host, read_stamp(link) or {}), digest(source))
     return _newest(made_from, project, host, profile, wish)
 
 
@@ -102,23 +100,12 @@ def _users_own(link: Path, wish: Wish) -> Virtualenv:
     return Virtualenv(path=link, note=f"the environment {link} is your own and used as it is")
 
 
-def _last_built(project: Project, link: Path, stamp: dict[str, Any] | None, wish: Wish) -> Virtualenv:
-    """The environment that virtual_env links to, where the files that it was made from are gone."""
-    if stamp is None or wish.rebuild:
-        raise HpcSubmitError(
-            f"the project has neither a {LINK} folder nor a Pipfile, {REQUIREMENTS} or uv.lock: "
-            f"{project.root}",
-            f"write the packages that the program needs into {project.root / REQUIREMENTS}, one a line, "
-            "or use the Python that the node has with --no-env",
-        )
-    path = script_path(link.resolve(), "the virtual environment")
-    manifest = manifest_of(path) if wish.on_node else None
-    if manifest and not manifest.is_file():
-        raise HpcSubmitError(
-            f"--env-on-node: {path} has no archive, and the files that it was made from are gone",
-            f"write {REQUIREMENTS} again, or leave out --env-on-node",
-        )
-    return Virtualenv(path=path, manifest=manifest)
+def _nothing_to_make_it_from(root: Path) -> HpcSubmitError:
+    return HpcSubmitError(
+        f"the project has neither a {LINK} of your own nor a Pipfile, {REQUIREMENTS} or uv.lock: {root}",
+        f"write the packages that the program needs into {root / REQUIREMENTS}, one a line, "
+        "or use the Python that the node has with --no-env",
+    )
 
 
 def _python(profile: Profile, host: Host, stamp: Mapping[str, Any]) -> dict[str, str]:

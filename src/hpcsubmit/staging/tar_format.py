@@ -17,7 +17,6 @@ _LARGEST = 8**11 - 1  # of a size in bytes, or a time in seconds, that fits
 _SPACES = 8 * 32  # the checksum counts its own field as blanks
 _TAIL = b"ustar\00000".ljust(BLOCK - 257, b"\0")
 _FIXED_SUM = 14 * 48 + sum(_TAIL) + _SPACES
-_NO_TARGET = bytes(_SHORT)
 
 
 def header(name: bytes, mode: int, size: int, mtime_ns: int, kind: bytes, target: bytes = b"") -> bytes:
@@ -102,16 +101,15 @@ def _fill(content: bytes) -> bytes:
 
 def _block(name: bytes, mode: int, size: int, seconds: int, kind: bytes, target: bytes = b"") -> bytes:
     """One ustar block: its fields hold octal digits."""
-    numbers = b"%011o\0%011o\0" % (size, seconds)
-    access = b"%07o\0" % (mode & 0o7777)
-    checksum = sum(name) + sum(access) + sum(numbers) + sum(target) + kind[0] + _FIXED_SUM
+    fields = b"%b%07o\0%011o\0%011o\0" % (name, mode & 0o7777, size, seconds)
+    checksum = sum(fields) + sum(target) + kind[0] + _FIXED_SUM
     return b"%b%b0000000\x000000000\0%b%06o\0 %b%b%b" % (
         name.ljust(_SHORT, b"\0"),
-        access,
-        numbers,
+        fields[-32:-24],
+        fields[-24:],
         checksum,
         kind,
-        target.ljust(_SHORT, b"\0") if target else _NO_TARGET,
+        target.ljust(_SHORT, b"\0"),
         _TAIL,
     )
 
