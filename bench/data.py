@@ -6,6 +6,7 @@ begin after its imports (see inside.py), those of other programs with their star
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ def prepared(bench: Bench, sizes: Sequence[DataSet]) -> dict[str, Staging]:
 
 def main() -> int:
     """Make what is missing, measure, and print the tables."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what lies in memory goes in any case
     asked = arguments()
     folder = asked.folder.resolve() / ("small" if asked.small else "full")
     binaries = installed("hpcsubmit-uv", f"{BENCH.parent}[uv]", fresh=True)
@@ -89,12 +91,11 @@ def main() -> int:
     sections = [(title, unit, [row for row in rows if row in wanted]) for title, unit, rows in sections]
     begun = circumstances()
     measure_rounds([row for _, _, rows in sections for row in rows], asked.rounds)
-    counts = [] if asked.only else list(counted(sets, environments))
-    show_progress("")
     print(begun)
     print(f"medians of {asked.rounds} interleaved rounds; {', '.join(map(described, sets.values()))}")
-    print("".join(f"\n{table(title, rows, unit)}\n" for title, unit, rows in sections if rows))
-    print(count_table(counts) if counts else "")
+    print("".join(f"\n{table(title, rows, unit)}\n" for title, unit, rows in sections if rows), flush=True)
+    if not asked.only:
+        print(count_table(list(counted(sets, environments))))
     return 1 if any(row.failure for row in wanted) else 0
 
 

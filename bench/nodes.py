@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -97,5 +98,7 @@ def staging_part(hpcsubmit: Path, project: Path, environ: dict[str, str], option
     argv = (str(hpcsubmit), "--cluster", "generic", "--dry-run", "--cpus", str(os.cpu_count()), *options)
     done = subprocess.run(argv, cwd=project, env=environ, check=True, capture_output=True, text=True)
     head, *sections = re.split(r"(?m)^(?=# ---- )", done.stdout)
-    kept = [text for text in sections if text.removeprefix("# ---- ").startswith(_KEPT)]
-    return head + "".join(kept)
+    kept = "".join(text for text in sections if text.removeprefix("# ---- ").startswith(_KEPT))
+    if "\nstage_in()" not in kept or "\n_run_dir=" not in kept:
+        sys.exit("the parts of the script have other names by now: see _KEPT in bench/nodes.py")
+    return head + kept

@@ -12,10 +12,12 @@ from typing import NamedTuple
 from bench import calls, inside
 from bench.data_sets import NAME, DataSet, come_to_rest
 from bench.measure import BENCH, Count, Row, timed
-from bench.nodes import nodes, staging_part
+from bench.nodes import MEMORY, nodes, staging_part
 
 LISTED = r"%p %s %T@ %C@ %m %i\n"
 """All that the question "is it still fresh?" is about, for find -printf."""
+MOST_IN_MEMORY = 1 << 30
+"""Bytes of a set that several nodes hold in memory."""
 MOST_AGAIN = 15
 """Percent of the bytes that one changed file may cost."""
 
@@ -149,7 +151,8 @@ class Staging(NamedTuple):
     def count_read(self, count: int, transfer: str, aim: float | None) -> list[Count]:
         """Count what a job of several nodes reads of the shared file system, in sizes of the data."""
         script = self.script("--num-nodes", str(count), "--data-transfer", transfer)
-        with nodes(count, self.bench.folder) as made:
+        place = MEMORY if self.data.total < MOST_IN_MEMORY else self.bench.folder
+        with nodes(count, place) as made:
             read = calls.bytes_read(made.traced(script), self.store)
         packed = sum(path.stat().st_size for path in self._archives())
         name = f"{self.data.name}: read by {count} nodes, {transfer}"

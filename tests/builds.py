@@ -66,7 +66,11 @@ def run(sandbox: Sandbox, *argv: str, tool: tuple[str, ...] = HPCSUBMIT) -> Said
 
 def environments(sandbox: Sandbox) -> list[Path]:
     folder = sandbox.project / ".virtual_envs"
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+    return (
+        sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".archives")
+        if folder.exists()
+        else []
+    )
 
 
 def installed(path: Path) -> str:

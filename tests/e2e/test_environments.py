@@ -67,7 +67,7 @@ def run_of(desk: Desk, job: int) -> dict[str, str]:
 
 def environments(desk: Desk) -> list[Path]:
     folder = desk.project / ".virtual_envs"
-    return sorted(path for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".archives")
 
 
 def hold_builds(desk: Desk) -> int:

@@ -328,16 +328,15 @@ whine() {
 # ---- The virtual environment, before any srun: every task inherits it
 
 _virtualenv=/home/u/gan/.virtual_envs/0123456789abcdef
-stage_in environment /home/u/gan/.virtual_envs/0123456789abcdef.manifest /home/u/gan/.virtual_envs virtual_env direct
+stage_in environment /home/u/gan/.virtual_envs/0123456789abcdef.manifest /home/u/gan/.virtual_envs/0123456789abcdef.archives virtual_env direct
 
 move_environment() { # OLD: on a node, what lies in bin names the new place instead
-  local there=$SLURM_TMPDIR/virtual_env old new file
+  local there=$SLURM_TMPDIR/virtual_env old new file files=()
   old=$(printf '%s' "$1" | sed 's/[][\.*^$|]/\\&/g')
   new=$(printf '%s' "$there" | sed 's/[\&|]/\\&/g')
-  for file in "$there"/bin/* "$there/pyvenv.cfg"; do
-    if [ -L "$file" ] || ! grep -sqIF -- "$1" "$file"; then continue; fi
-    sed "s|$old|$new|g" "$file" >"$there/new" && cat "$there/new" >"$file" && rm "$there/new" || exit
-  done
+  cd "$there/bin" || exit
+  while IFS= read -r file; do [ -L "$file" ] || files+=("$file"); done < <(grep -slIF -- "$1" ./* ../pyvenv.cfg)
+  if [ -n "${files:-}" ]; then sed -i.old "s|$old|$new|g" "${files[@]}" && rm -f ./*.old ../pyvenv.cfg.old; fi
 }
 step on_every_node --kill-on-bad-exit=1 bash -c "$(declare -f move_environment); move_environment \"\$1\"" _ "$_virtualenv" || {
   [ -z "$_stopped" ] || exit 143

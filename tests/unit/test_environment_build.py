@@ -175,22 +175,28 @@ def test_the_archive_for_the_nodes_is_packed_once_and_its_list_is_right(bare: Sa
     assert run(bare).code == 0
     said = run(bare, "--env-on-node")
     (path,) = environments(bare)
-    assert f"{path} (to be packed for the nodes from " in said.stderr
-    archive, manifest = path.with_name(f"{path.name}.tar"), path.with_name(f"{path.name}.manifest")
-    members = subprocess.run(["tar", "-tf", archive], capture_output=True, text=True, timeout=60).stdout
-    size, count = archive.stat().st_size, members.count("\n")
-    first, second, last = manifest.read_text().splitlines()
-    assert second == f"{path.name}.tar {size} {count}"
-    assert last == "end 1"
+    assert f"{path} (to be packed for the nodes, here" in said.stderr
+    archives, manifest = path.with_name(f"{path.name}.archives"), path.with_name(f"{path.name}.manifest")
+    first, *lines, last = manifest.read_text().splitlines()
+    listed = [line.split() for line in lines]
+    assert sorted(name for name, _, _ in listed) == sorted(each.name for each in archives.iterdir())
+    for archive, size, count in listed:
+        argv = ["tar", "-tf", archives / archive]
+        members = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+        assert (archives / archive).stat().st_size == int(size)
+        assert members.count("\n") == int(count)
+    assert last == f"end {len(listed)}"
     name, version, room, inodes = first.split()
-    assert (name, version, inodes) == ("hpcsubmit-data", "1", str(count))
+    assert (name, version) == ("hpcsubmit-data", "1")
+    entries = subprocess.run(["find", "."], cwd=path, capture_output=True, text=True, timeout=60).stdout
+    assert int(inodes) == sum(int(count) for _, _, count in listed) == entries.count("\n")
     used = subprocess.run(["du", "-sk", path], capture_output=True, text=True, timeout=60).stdout
     assert int(used.split()[0]) <= int(room)
     script = (bare.root / "submitted.sh").read_text()
-    assert f"stage_in environment {manifest} {path.parent} virtual_env direct\n" in script
-    before = archive.stat()
+    assert f"stage_in environment {manifest} {archives} virtual_env direct\n" in script
+    before = archives.stat()
     assert run(bare, "--env-on-node").code == 0
-    assert archive.stat() == before
+    assert archives.stat() == before
 
 
 @pytest.mark.parametrize("builder", ["uv", "pip"])

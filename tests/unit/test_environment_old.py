@@ -54,7 +54,7 @@ def place(sandbox: Sandbox) -> Place:
 
 def test_only_what_is_superseded_or_not_finished_may_go_with_all_that_belongs_to_it(place: Place) -> None:
     old, cut_short = place.make(OLD), place.make(OLDER, finished=False)
-    beside = [place.folder / f"{OLD}{end}" for end in (".tar", ".tar.77", ".manifest", ".log")]
+    beside = [place.folder / f"{OLD}{end}" for end in (".archives", ".archives.77", ".manifest", ".log")]
     hidden = [place.folder / f".{OLD}{end}" for end in (".sh", ".job")]
     for path in (*beside, *hidden):
         path.write_bytes(b"x" * 50_000)

@@ -1,7 +1,7 @@
 """Where environments and what belongs to them lie in a project.
 
 virtual_env is a link to the newest one; .virtual_envs/HASH is an environment, HASH.2, HASH.3 its later
-generations. Beside each lie HASH.log (of its build), HASH.tar and HASH.manifest (for the nodes), and
+generations. Beside each lie HASH.log (of its build), HASH.archives and HASH.manifest (for the nodes), and
 .HASH.lock, .HASH.job and .HASH.sh, which a build needs.
 """
 
@@ -24,11 +24,6 @@ def log_of(path: Path) -> Path:
 def manifest_of(path: Path) -> Path:
     """What the nodes must know of the archive; written after it."""
     return path.with_name(f"{path.name}.manifest")
-
-
-def archive_of(path: Path) -> Path:
-    """The environment as one file, for the nodes."""
-    return path.with_name(f"{path.name}.tar")
 
 
 def lock_of(path: Path) -> Path:

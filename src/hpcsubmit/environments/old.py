@@ -18,7 +18,7 @@ from hpcsubmit.host import Host
 from hpcsubmit.project import Project
 
 _NAME = r"[0-9a-f]{16}(?:\.[1-9][0-9]*)?"
-_BESIDE = r"\.(?:log|tar|manifest)(?:\.[0-9]+)?"
+_BESIDE = r"\.(?:log|archives|manifest)(?:\.[0-9]+)?"
 """What lies beside an environment; with a number behind it was cut short."""
 
 

@@ -29,7 +29,8 @@ SUFFIXES = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
 """What archives are called that a tool compressed."""
 
 _UNPACKED_RATE = {"zstd": 800, "gzip": 300}
-"""MB/s that one core unpacks, measured on 2 cores of a 2023 server with text and with images."""
+"""MB/s of content that one stream is taken to unpack. Seen on a machine of 2 cores: gzip 165 with text and
+360 with repetitive data; zstd 1500 and 4000 by itself, 500 with text where tar writes what it gives."""
 _NO_GAIN = 0.95
 """Data of which this share is left do not shrink: they are never compressed."""
 _PLACES = 16
