@@ -134,7 +134,7 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
     before = [] if name == "submit" else [name]
     if name in ("submit", "stage"):
         provide(sandbox, options.get("configs"))
-        provide_data(sandbox, options["data"])
+        provide_data(sandbox, (*options["data"], *options.get("words", ())))
     if options.get("env_on_node") or name == "env":
         shutil.rmtree(sandbox.project / "virtual_env")  # it would be the user's own
         sandbox.write("numpy\n", sandbox.project / "requirements.txt")
