@@ -301,12 +301,13 @@ free_of() { # OPTION_OF_DF: the number before the percentage; a device's name ma
 }
 
 unpack_archive() { # NAME SIZE MEMBERS
-  local size said members
+  local size said members list=$SLURM_TMPDIR/.hpcsubmit-$1 # a pipe takes half as long again: tar writes line by line
   [ -r "$1" ] || whine "$1 is not there or cannot be read"
   size=$(($(wc -c <"$1")))
   [ "$size" = "$2" ] || whine "$1 has $size bytes, and should have $2"
-  said=$({ open_archive "$1" | wc -l; } 2>&1) || whine "$1: ${said%%$'\n'*}"
-  members=$((${said##*$'\n'}))
+  said=$(open_archive "$1" 2>&1 >"$list") || whine "$1: ${said%%$'\n'*}"
+  members=$(($(wc -l <"$list")))
+  rm -f "$list"
   [ "$members" != 0 ] || members=$(grep -c '^x ' <<<"$said") # macOS: its tar names them on stderr
   [ "$members" = "$3" ] || whine "$1 has $members members, and should have $3"
   [ "$keep" = keep ] || rm -f "$1"
