@@ -3,7 +3,8 @@
 A job of 3 nodes needs numpy, pandas and scikit-learn and 20,000 files of 4 KB. hpcsubmit submits it when
 nothing is packed or built, and when nothing has changed since; beside it stands a batch script as people
 write them, which makes an environment and copies the data on every node. The nodes have no network: all
-install from the same folder of wheels. They share the cores of this machine, and their disks are one disk.
+install from the same folder of wheels. They share the cores of this machine. Their own disks, /scratch-ssd, are
+one disk, which real nodes' are not: without --disk each node has its /dev/shm for one, in both ways.
 """
 
 import argparse
@@ -43,6 +44,7 @@ print("ready at", ready, "with", files, "files on", socket.gethostname(), "in", 
 """
 PROFILE = f"""profiles:
   plai:
+    node_local_base: DISK
     packages: wheelhouse
     wheelhouse: [{WHEELS}]
 """
@@ -56,7 +58,7 @@ BY_HAND = f"""#!/bin/bash
 #SBATCH --time=01:00:00
 #SBATCH --output={SCRATCH}/by-hand/%j.out
 set -e
-export SLURM_TMPDIR=/scratch-ssd/$USER.$SLURM_JOB_ID
+export SLURM_TMPDIR=DISK/$USER.$SLURM_JOB_ID
 srun bash -ec '
   mkdir "$SLURM_TMPDIR"
   python3 -m venv "$SLURM_TMPDIR/env"
@@ -160,8 +162,11 @@ def forget(cluster: Cluster) -> None:
     cluster.shared(f"{PROJECT}/virtual_env").unlink(missing_ok=True)
 
 
-def prepare(cluster: Cluster) -> None:
-    """Bring the project, the data, the wheels and hpcsubmit to the user; only root may."""
+def prepare(cluster: Cluster, disk: str) -> None:
+    """Bring the project, the data, the wheels and hpcsubmit to the user; only root may.
+
+    disk: the folder on every node's own disk.
+    """
     project, scratch = cluster.shared(PROJECT), cluster.shared(SCRATCH)
     DATA.make(scratch.parent)
     shutil.rmtree(project, ignore_errors=True)
@@ -174,7 +179,7 @@ def prepare(cluster: Cluster) -> None:
         ("hpcsubmit.yaml", PROFILE),
         ("by-hand.sh", BY_HAND),
     ):
-        (project / name).write_text(text)
+        (project / name).write_text(text.replace("DISK", disk))
     shutil.copytree(fetched(), cluster.shared(WHEELS), dirs_exist_ok=True)
     for path in (PROJECT, SCRATCH, WHEELS):
         subprocess.run(("chown", "-hR", f"{USER}:", str(cluster.shared(path))), check=True)
@@ -202,23 +207,27 @@ def main() -> int:
     """Make what is missing, measure, and print the tables."""
     parser = argparse.ArgumentParser(description="Time the first step of a job on the test cluster.")
     parser.add_argument("--rounds", type=int, default=3, help="jobs of each kind (default: 3)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--disk", default="/dev/shm", help="the nodes' own disk (default: /dev/shm)")
+    asked = parser.parse_args()
     if reason := unavailable():
         print(reason, file=sys.stderr)
         return 1
     show_progress("starting the cluster, and installing on it")
     cluster = up("plai")
-    prepare(cluster)
+    prepare(cluster, asked.disk)
     begun = circumstances()
     bench = FirstStep(cluster, {})
     rows = bench.rows()
     try:
-        measure_rounds(rows, rounds)
+        measure_rounds(rows, asked.rounds)
     finally:
         cluster.cancel_all()
         forget(cluster)
     print(begun)
-    print(f"medians of {rounds} interleaved rounds; {NODES} nodes, {DATA.files:,} x {DATA.size} bytes\n")
+    print(
+        f"medians of {asked.rounds} interleaved rounds; {DATA.files:,} x {DATA.size} bytes to {NODES} nodes'"
+    )
+    print(f"{asked.disk}\n")
     print(table("From pressing return to the first line of the program on every node", rows))
     print(
         "\n"
