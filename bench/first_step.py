@@ -3,8 +3,8 @@
 A job of 3 nodes needs numpy, pandas and scikit-learn and 20,000 files of 4 KB. hpcsubmit submits it when
 nothing is packed or built, and when nothing has changed since; beside it stands a batch script as people
 write them, which makes an environment and copies the data on every node. The nodes have no network: all
-install from the same folder of wheels. They share the cores of this machine. Their own disks, /scratch-ssd, are
-one disk, which real nodes' are not: without --disk each node has its /dev/shm for one, in both ways.
+install from the same folder of wheels. They share the cores of this machine. Their /scratch-ssd is one disk, as
+the disks of real nodes are not: both ways have the nodes' /dev/shm in its place, unless --disk says otherwise.
 """
 
 import argparse
@@ -224,10 +224,7 @@ def main() -> int:
         cluster.cancel_all()
         forget(cluster)
     print(begun)
-    print(
-        f"medians of {asked.rounds} interleaved rounds; {DATA.files:,} x {DATA.size} bytes to {NODES} nodes'"
-    )
-    print(f"{asked.disk}\n")
+    print(f"medians of {asked.rounds} interleaved rounds; {NODES} nodes, their own disk is {asked.disk}\n")
     print(table("From pressing return to the first line of the program on every node", rows))
     print(
         "\n"

@@ -47,7 +47,7 @@ WRONG_USAGE = {
     "--gpus": ("--gpus has no value", "write --gpus INTEGER: GPUs per node"),
     "-y --cpu": ("--cpu has no value", "write --cpu INTEGER: CPU cores per node"),
     "--time": ("--time has no value", "write --time DD-HH:MM:SS: How long the job may run"),
-    "-d": ("-d has no value", "write -d TEXT"),
+    "-d": ("-d has no value", "write -d PATH..."),
     "--yes=3": ("--yes takes no value", "write --yes alone"),
     "-a -g 2": ("--account has no value: '-g' is an option", "write --account=NAME"),
     "--account=": ("--account cannot be ''", "use letters, digits, . _ - and +"),

@@ -181,7 +181,7 @@ def test_the_archive_for_the_nodes_is_packed_once_and_its_list_is_right(bare: Sa
     listed = [line.split() for line in lines]
     assert sorted(name for name, _, _ in listed) == sorted(each.name for each in archives.iterdir())
     for archive, size, count in listed:
-        argv = ["tar", "-tf", archives / archive]
+        argv = ["tar", "-tf", str(archives / archive)]
         members = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
         assert (archives / archive).stat().st_size == int(size)
         assert members.count("\n") == int(count)
