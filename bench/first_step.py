@@ -3,8 +3,8 @@
 A job of 3 nodes needs numpy, pandas and scikit-learn and 20,000 files of 4 KB. hpcsubmit submits it when
 nothing is packed or built, and when nothing has changed since; beside it stands a batch script as people
 write them, which makes an environment and copies the data on every node. The nodes have no network: all
-install from the same folder of wheels. They share the cores of this machine. Their /scratch-ssd is one disk, as
-the disks of real nodes are not: both ways have the nodes' /dev/shm in its place, unless --disk says otherwise.
+install from the same folder of wheels. They share the cores of this machine. Their /scratch-ssd is one disk,
+as the disks of real nodes are not: both ways have /dev/shm in its place, unless --disk says otherwise.
 """
 
 import argparse
