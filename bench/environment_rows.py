@@ -42,7 +42,9 @@ class Environments(NamedTuple):
         wheels = wheelhouse("bench-data", REQUIREMENTS)
         bench.environ["UV_CACHE_DIR"] = str(bench.folder / "uv-cache")
         projects = bench.project("finished"), bench.project("rebuilt")
-        for project in projects:
+        for project in projects:  # anew: another state of this checkout may have packed it otherwise
+            shutil.rmtree(project)
+            bench.project(project.name)
             (project / "hpcsubmit.yaml").write_text(_PROFILE.format(wheels=wheels, python=interpreter()))
             (project / "requirements.txt").write_text("\n".join(REQUIREMENTS) + "\n")
         made = cls(bench, *projects, wheels)
@@ -117,7 +119,8 @@ class Environments(NamedTuple):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _node_rows(self) -> list[Row]:
-        archive = (self.finished / "virtual_env").resolve().with_suffix(".tar")
+        built, archive = (self.finished / "virtual_env").resolve(), self.bench.folder / "environment.tar"
+        subprocess.run(("tar", "-cf", str(archive), "-C", str(built), "."), check=True)
         environ = self.bench.environ | {"SCRATCH": str(self.bench.folder)}
         command = self.bench.binaries / "hpcsubmit"
         script = staging_part(command, self.finished, environ, ("--env-on-node",))
@@ -128,7 +131,7 @@ class Environments(NamedTuple):
                 return timed(("tar", "-xf", str(archive), "-C", str(made.disks[0])), self.bench.environ)
 
         def unpack() -> float:
-            come_to_rest(archive)
+            come_to_rest(built.parent)
             with nodes(1) as made:
                 took = made.run(script)
                 python = str(made.disks[0] / "virtual_env" / "bin" / "python")

@@ -98,7 +98,9 @@ CASES: dict[str, Callable[[], Plan]] = {
     "local_torchrun": lambda: plan(torchrun(TWO_BY_TWO), shipped("local"), context()),
     "plai_data_and_results": lambda: plan(results(TWO_BY_TWO), shipped("plai"), packed(context())),
     "cedar_data_and_results": lambda: plan(
-        results(torchrun(replace(TWO_BY_TWO, num_nodes=4))), shipped("cedar"), packed(context())
+        results(torchrun(replace(TWO_BY_TWO, num_nodes=3, data_transfer="broadcast"))),
+        shipped("cedar"),
+        packed(context()),
     ),
     "generic_results": lambda: plan(results(Request(time=HOUR)), shipped("generic"), context()),
     "awkward_lightning": awkward,

@@ -3,7 +3,7 @@
 #SBATCH --comment=r20260131-235959-a2b3
 #SBATCH --account=rrg-kevinlb
 #SBATCH --time=00-01:00:00
-#SBATCH --nodes=4
+#SBATCH --nodes=3
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=2
 #SBATCH --gres=gpu:v100l:2
@@ -124,7 +124,7 @@ export PROJECT_NAME=gan
 export SCRATCH_DIR=/scratch/u/gan
 export EXP_NAME=testing
 export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
-export GLOBAL_WORLD_SIZE=8
+export GLOBAL_WORLD_SIZE=6
 export PYTHONUNBUFFERED=1
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
@@ -453,7 +453,7 @@ probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 probe.connect((sys.argv[1], int(sys.argv[2])))
 print(probe.getsockname()[0])' "$MASTER_ADDR" "$MASTER_PORT")
   local _options=(
-    --nnodes=4 --nproc-per-node=2 --max-restarts=0
+    --nnodes=3 --nproc-per-node=2 --max-restarts=0
     --rdzv-id="$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}" --rdzv-backend=c10d
     --rdzv-endpoint="$MASTER_ADDR:$MASTER_PORT" --rdzv-conf="is_host=$((SLURM_NODEID == 0))"
     --local-addr="$_address"
