@@ -23,6 +23,7 @@ COMMANDS = {
     "env": "the environment of the project's jobs: what it is, and its building",
     "runs": "list what was submitted; runs show RUN prints one",
     "clusters": "list the cluster profiles; clusters show NAME prints one",
+    "gpus": "who uses this machine's GPUs; gpus --cluster shows what is free on the nodes",
 }
 """The commands and what they do. Each is `command` in the module of its name, imported when asked for."""
 
