@@ -1,23 +1,18 @@
 """Python for the fake machines: one that jobs train with, and the tool as a user installs it.
 
-Both are made from /usr/bin/python3 in the test clusters' state folder: ordinary users of the
-clusters can read neither root's Pythons nor, in most cases, the checkout.
+Both are made from /usr/bin/python3 in the test clusters' state folder.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import shutil
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cluster.slurm_cluster import STATE
+from cluster.made_once import key_of, made_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 PYTHON: Final = "/usr/bin/python3"
@@ -34,51 +29,28 @@ def job_python() -> Path:
     """A Python with PyTorch, Lightning and scikit-learn; HPCSUBMIT_TORCH_INDEX names one more index."""
     index = os.environ.get("HPCSUBMIT_TORCH_INDEX")
     options = ["--extra-index-url", index] if index else []
-    key = _hash([_python_version().encode(), *(text.encode() for text in (*REQUIREMENTS, *options))])
+    key = key_of([_python_version().encode(), *(text.encode() for text in (*REQUIREMENTS, *options))])
 
     def fill(folder: Path) -> None:
-        _pip(folder, [*options, *REQUIREMENTS])
+        _environment(folder, [*options, *REQUIREMENTS])
 
-    return _environment("job-python", key, fill) / "bin" / "python"
+    return made_once("job-python", key, fill) / "bin" / "python"
 
 
 def install_tool(wheel_or_checkout: Path) -> Path:
     """Install hpcsubmit from a wheel or a checkout, anew when it has changed, and return its command."""
     source = wheel_or_checkout.resolve()
-    key = _hash([_python_version().encode(), *_contents(source)])
+    key = key_of([_python_version().encode(), *_contents(source)])
 
     def fill(folder: Path) -> None:
-        _pip(folder, [str(source)])
+        _environment(folder, [str(source)])
 
-    return _environment("tool", key, fill) / "bin" / "hpcsubmit"
-
-
-def _environment(kind: str, key: str, fill: Callable[[Path], None]) -> Path:
-    """The virtual environment of this kind and key; one without its stamp was never finished."""
-    folder = STATE / kind / key
-    stamp = folder / ".finished"
-    with _lock(kind):
-        if stamp.exists():
-            return folder
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.parent.chmod(0o755)
-        _run((PYTHON, "-m", "venv", str(folder)))
-        fill(folder)
-        stamp.touch()
-    return folder
+    return made_once("tool", key, fill) / "bin" / "hpcsubmit"
 
 
-@contextmanager
-def _lock(kind: str) -> Iterator[None]:
-    (STATE / kind).mkdir(mode=0o755, parents=True, exist_ok=True)
-    STATE.chmod(0o755)
-    with (STATE / kind / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _pip(folder: Path, arguments: Sequence[str]) -> None:
+def _environment(folder: Path, arguments: Sequence[str]) -> None:
+    """A virtual environment with what pip installs by these arguments."""
+    _run((PYTHON, "-m", "venv", str(folder)))
     # pip compiles what it installs: the users, who may not write there, never would.
     _run((str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments))
 
@@ -118,11 +90,3 @@ def _contents(source: Path) -> Iterator[bytes]:
         if "__pycache__" not in path.parts:
             yield str(path.relative_to(source)).encode()
             yield path.read_bytes()
-
-
-def _hash(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:16]

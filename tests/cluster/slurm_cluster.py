@@ -153,25 +153,25 @@ class Cluster:
         Slurm calls its jobs failed half a minute later.  A node that is booted before has lost them
         all the same, but slurmctld believes for much longer that they run.
         """
-        _script("power", "cut", self.name, node)
+        testcluster("power", "cut", self.name, node)
 
     def boot(self, node: str, timeout: float = 60.0) -> None:
         """Switch a machine on, and wait until it serves again."""
-        _script("power", "on", self.name, node)
+        testcluster("power", "on", self.name, node)
         if node in self.nodes:
             self._wait_for_node(node, timeout)
 
     def stop_daemon(self, host: str, daemon: Daemon) -> None:
         """End a daemon in an orderly way; it stays down."""
-        _script("daemon", "stop", self.name, host, daemon)
+        testcluster("daemon", "stop", self.name, host, daemon)
 
     def kill_daemon(self, host: str, daemon: Daemon) -> None:
         """Kill a daemon; it stays down."""
-        _script("daemon", "kill", self.name, host, daemon)
+        testcluster("daemon", "kill", self.name, host, daemon)
 
     def start_daemon(self, host: str, daemon: Daemon) -> None:
         """Start a daemon that is down, and wait until it answers."""
-        _script("daemon", "start", self.name, host, daemon)
+        testcluster("daemon", "start", self.name, host, daemon)
 
     def job_state(self, job_id: int | str) -> tuple[str, str]:
         """The job's state and exit code ("7:0"), from scontrol or, if it has forgotten, sacct.
@@ -273,7 +273,7 @@ class Cluster:
 
 def up(name: str) -> Cluster:
     """Start a cluster ("cedar" or "plai") unless it is up, installing what it needs."""
-    _script("up", name)
+    testcluster("up", name)
     machines = [
         line.split()
         for line in (HERE / "etc" / name / "machines").read_text(encoding="utf-8").splitlines()
@@ -288,7 +288,7 @@ def up(name: str) -> Cluster:
 
 def down(name: str, *, wipe: bool = False) -> None:
     """End a cluster; ``wipe`` also forgets its jobs, disks and logs."""
-    _script("down", *(("--wipe",) if wipe else ()), name)
+    testcluster("down", *(("--wipe",) if wipe else ()), name)
 
 
 def _feed(process: subprocess.Popen[str], text: str) -> None:
@@ -302,7 +302,8 @@ def _feed(process: subprocess.Popen[str], text: str) -> None:
     process.stdin = None
 
 
-def _script(*arguments: str) -> None:
+def testcluster(*arguments: str) -> None:
+    """Run testcluster.sh; what it says goes into the error when it fails."""
     done = subprocess.run(
         (str(SCRIPT), *arguments),
         stdin=subprocess.DEVNULL,

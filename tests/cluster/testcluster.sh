@@ -7,6 +7,7 @@
 #                                                run a command there, as ssh would (a shell if none)
 #   testcluster.sh power cut|on CLUSTER MACHINE
 #   testcluster.sh daemon stop|kill|start|status CLUSTER MACHINE munged|mariadb|slurmdbd|slurmctld|slurmd
+#   testcluster.sh apptainer                     install Apptainer for the machines' users
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=tests/cluster/parts/common.sh
@@ -97,7 +98,7 @@ command_up() {
   for name in "${clusters[@]}"; do use_cluster "$name"; done
   lock
   chmod 755 "$STATE"
-  install_packages
+  install_slurm
   make_users
   install_scripts "$here"
   for name in "${clusters[@]}"; do start_cluster "$name"; done
@@ -145,6 +146,19 @@ command_daemon() {
     daemon "$STATE/scripts/parts" "$1" "$4"
 }
 
+command_apptainer() {
+  ((EUID == 0)) || die "only root can install Apptainer"
+  check_state_folder
+  # shellcheck source=tests/cluster/parts/packages.sh
+  . "$here/parts/packages.sh"
+  # shellcheck source=tests/cluster/parts/apptainer.sh
+  . "$here/parts/apptainer.sh"
+  lock
+  chmod 755 "$STATE"
+  install_apptainer
+  echo "its commands are in $APPTAINER/bin"
+}
+
 # The environment is what a login would have, and nothing of the caller's.
 command_on() {
   local place=$1 user=root folder='' machine pid home entry path login variables=()
@@ -182,6 +196,6 @@ command_on() {
 }
 
 case ${1-} in
-  up | down | on | power | daemon) "command_$1" "${@:2}" ;;
-  *) die "the commands are up, down, on, power and daemon; see the head of $0" ;;
+  up | down | on | power | daemon | apptainer) "command_$1" "${@:2}" ;;
+  *) die "the commands are up, down, on, power, daemon and apptainer; see the head of $0" ;;
 esac

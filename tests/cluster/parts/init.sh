@@ -61,6 +61,14 @@ mount_disks() {
   mount -t tmpfs -o mode=755,size=64k hidden "$STATE/clusters"
 }
 
+# Users mount images through fuse, and some machines let only root open its device: here is one
+# for all, as udev makes it elsewhere.
+open_fuse() {
+  [[ -c /dev/fuse ]] || return 0
+  mknod -m 666 /run/fuse c 10 229
+  mount --bind /run/fuse /dev/fuse
+}
+
 boot_control() {
   boot_daemon mariadb
   mariadb --no-defaults -S "$SOCKET" -e "create user if not exists slurm@localhost identified by 'slurm';
@@ -93,6 +101,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 [[ $(<"$AREA/tracking") != cgroup ]] || mount_cgroups
 mount_disks
+open_fuse
 set_up_network
 boot_daemon munged
 case ${ROLE[$HOSTNAME]} in

@@ -1,28 +1,30 @@
 # shellcheck shell=bash
 # Installs the Debian packages that are missing, and starts none of their daemons.
 
-PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server
+SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server
   libpmix2 iproute2 procps util-linux python3-venv)
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK="# made by hpcsubmit's test cluster for one apt-get, and removed after it"
 
+install_slurm() { install_packages "${SLURM_PACKAGES[@]}"; }
+
+# install_packages NAME...: those of them that are missing.
 install_packages() {
   local package missing=() log=$STATE/apt.log
-  for package in "${PACKAGES[@]}"; do
+  for package; do
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] \
       || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
   echo "testcluster: installing ${missing[*]} (log: $log)" >&2
   (
-    set -e
     # 9 is the lock: what apt starts must not hold it.
     exec 9>&-
-    forbid_daemons
     export DEBIAN_FRONTEND=noninteractive
+    forbid_daemons
+    # A source that fails may not be one that is needed here.
     apt-get update -q
-    apt-get install -y -q --no-install-recommends "${missing[@]}"
-    keep_daemons_off
+    apt-get install -y -q --no-install-recommends "${missing[@]}" && keep_daemons_off
   ) >"$log" 2>&1 </dev/null || die "apt-get could not install ${missing[*]}; read $log"
 }
 
