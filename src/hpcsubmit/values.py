@@ -5,12 +5,12 @@ right on any cluster. Digits and letters are ASCII throughout: Slurm and file na
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.frozen import frozen
 
 LARGEST_INT = 1_000_000
 _DAY = 24 * 3600
@@ -46,7 +46,7 @@ _NEXT_UNIT = 999.5  # what would be rounded to 1000
 _TWO_DIGITS = 9.95  # what would be rounded to 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@frozen
 class Walltime:
     """A time limit.
 
@@ -75,12 +75,15 @@ class Walltime:
             raise UsageError(f"{text!r} is {problem}", _TIME_HINT)
         return cls(seconds=seconds)
 
+    def __lt__(self, other: "Walltime") -> bool:
+        return self.seconds < other.seconds
+
     def __str__(self) -> str:
         days, rest = divmod(self.seconds, _DAY)
         return f"{days:02}-{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Memory:
     """An amount of memory, kept in the unit that it was given in.
 
@@ -164,12 +167,17 @@ def script_path(path: Path, what: str) -> Path:
     text = str(path)
     if not path.is_absolute():
         raise HpcSubmitError(f"the path of {what} is not absolute: {text!r}", "give it from / on")
-    found = re.search(r"[\n\r\\\x00\ud800-\udfff]", text)
-    if found:
-        names = {"\n": "a newline", "\r": "a line end", "\\": "a backslash", "\x00": "a NUL"}
-        inside = names.get(found[0], "bytes that are not UTF-8")
+    inside = next(filter(None, map(_refused, text)), "")
+    if inside:
         raise HpcSubmitError(f"the path of {what} holds {inside}: {text!r}", "rename the folder or file")
     return path
+
+
+def _refused(character: str) -> str:
+    """What a character is that cannot stand in a job script; "" for one that can."""
+    if "\ud800" <= character <= "\udfff":  # as which Python reads them
+        return "bytes that are not UTF-8"
+    return {"\n": "a newline", "\r": "a line end", "\\": "a backslash", "\x00": "a NUL"}.get(character, "")
 
 
 def bytes_text(number: int) -> str:
@@ -182,6 +190,23 @@ def bytes_text(number: int) -> str:
         amount, unit = amount / 1000, unit + 1
     digits = 1 if unit and amount < _TWO_DIGITS else 0
     return f"{amount:.{digits}f} {_BYTE_UNITS[unit]}"
+
+
+def nearest_path(path: Path) -> Path | None:
+    """Return the path that someone may have meant by one that is not there; None where nothing is near.
+
+    The first part of it that is missing is compared with what lies beside it; the rest is left out.
+    """
+    import difflib  # late: for mistakes alone
+
+    there = next(folder for folder in path.parents if folder.exists())
+    wanted = path.relative_to(there).parts[0]
+    try:
+        beside = [each.name for each in there.iterdir()]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(wanted, beside, n=1, cutoff=0.6)
+    return there / near[0] if near else None
 
 
 def path_on_node(text: str) -> str:

@@ -99,6 +99,13 @@ def test_what_is_not_there_is_an_error(data: Data, word: str) -> None:
     assert refuse(data, word)[1:] == expected
 
 
+@pytest.mark.parametrize(("word", "meant"), [("dataset/d1", "datasets"), ("datasets/d11", "datasets/d1")])
+def test_a_misspelled_path_is_answered_with_the_nearest(data: Data, word: str, meant: str) -> None:
+    (data.scratch / "datasets" / "d1").mkdir(parents=True)
+    hint = f"did you mean {meant}? Otherwise move or copy the data to /scratch/{word}"
+    assert refuse(data, word)[2] == hint
+
+
 @pytest.mark.parametrize("name", ["link", "link/inner", "a/b/link"])
 def test_what_leads_out_of_scratch_dir_is_an_error(data: Data, tmp_path: Path, name: str) -> None:
     (tmp_path / "outside" / "inner").mkdir(parents=True)

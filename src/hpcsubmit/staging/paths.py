@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.values import nearest_path
 
 OWN = "hpcsubmit"
 """The folder below scratch_dir with the records and the archives."""
@@ -88,9 +89,11 @@ def _check_place(path: str, scratch_dir: Path) -> None:
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         reason = "does not exist" if missing else f"cannot be read ({error.strerror})"
+        near = nearest_path(scratch_dir / path) if missing else None
+        meant = f"did you mean {near.relative_to(scratch_dir)}? Otherwise " if near else ""
         raise HpcSubmitError(
             f"--data {path!r} {reason} in {scratch_dir}",
-            f"move or copy the data to {scratch_dir / path}",
+            f"{meant}move or copy the data to {scratch_dir / path}",
         ) from None
     own = os.path.join(scratch, OWN)  # noqa: PTH118  # texts are compared here
     if _holds(own, real) or _holds(real, own) or _holds(OWN, path):
