@@ -1,10 +1,10 @@
-"""Train on the digits with plain PyTorch: alone, or in every process that torchrun starts.
+"""Train on the digits with plain PyTorch: alone, or in every process that torchrun, srun or mpirun starts.
 
-Try it with `python train_ddp.py` or `torchrun --standalone --nproc-per-node 2 train_ddp.py`.
+In a job, hpcsubmit.comm is there. By hand, in a checkout: `export PYTHONPATH=src`, and then
+`python examples/digits/train_ddp.py` or `torchrun --standalone --nproc-per-node 2 examples/digits/train_ddp.py`.
 """
 
 import argparse
-import os
 
 import torch
 import torch.distributed as dist
@@ -13,22 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import digits
-
-
-def join_world() -> torch.device:
-    """Join the other processes, if there are any, and return the device of this one."""
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    on_this_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if torch.cuda.is_available() and torch.cuda.device_count() >= on_this_node:
-        device, backend = torch.device("cuda", local_rank), "nccl"
-        torch.cuda.set_device(device)
-    else:
-        device, backend = torch.device("cpu"), "gloo"
-    if "RANK" in os.environ:  # torchrun has set all that init_process_group reads
-        dist.init_process_group(backend)
-    else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    return device
+from hpcsubmit import comm
 
 
 def train(args: argparse.Namespace, data: TensorDataset, device: torch.device) -> nn.Module:
@@ -51,7 +36,7 @@ def train(args: argparse.Namespace, data: TensorDataset, device: torch.device) -
 @torch.no_grad()
 def count_correct(network: nn.Module, data: TensorDataset, device: torch.device) -> int:
     """Return how many images of `data` the network reads right; every rank reads its share of them."""
-    share = digits.share_of(data, dist.get_rank(), dist.get_world_size())
+    share = digits.share_of(data, comm.rank(), comm.world_size())
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for images, labels in DataLoader(share, batch_size=256):
         correct += (network(images.to(device)).argmax(dim=1) == labels.to(device)).sum()
@@ -63,12 +48,13 @@ def main() -> None:
     """Train, test, and save the weights."""
     args = digits.options("Train on scikit-learn's digits with DistributedDataParallel.").parse_args()
     digits.limit_threads()
-    device = join_world()
+    comm.init()
+    device = comm.device()
     train_set, test_set = digits.load_images()
     network = train(args, train_set, device)
     correct = count_correct(network, test_set, device)
-    digits.say_who(dist.get_rank(), dist.get_world_size(), device, network)
-    if dist.get_rank() == 0:
+    digits.say_who(comm.rank(), comm.world_size(), device, network)
+    if comm.is_main():
         if args.output_dir:
             digits.save(network, args.output_dir)
         digits.say_accuracy(correct, len(test_set))

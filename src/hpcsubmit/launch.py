@@ -6,7 +6,7 @@ from typing import NamedTuple, assert_never
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.profile import Profile
-from hpcsubmit.request import Launcher, Request
+from hpcsubmit.request import Request
 from hpcsubmit.shellwords import Word
 
 
@@ -16,6 +16,10 @@ class JobKind(StrEnum):
     PLAIN = "plain"
     LIGHTNING = "lightning"
     TORCHRUN = "torchrun"
+    ACCELERATE = "accelerate"
+    SRUN = "srun"
+    PMI = "pmi"
+    RANKS = "ranks"
 
     @property
     def distributed(self) -> bool:
@@ -33,31 +37,32 @@ class JobKind(StrEnum):
         return f"{self.value}_dist" if self.distributed else "standard"
 
     @property
+    def task_per_gpu(self) -> bool:
+        """Whether Slurm starts a task for every GPU, and not one on every node."""
+        return self in (JobKind.LIGHTNING, JobKind.SRUN, JobKind.PMI)
+
+    @property
     def started_by(self) -> str:
         """The name of the template that starts the program: partials/launch/NAME.sh.j2."""
-        return "torchrun" if self is JobKind.TORCHRUN else "python"
+        own = (JobKind.TORCHRUN, JobKind.ACCELERATE, JobKind.RANKS)
+        return self.value if self in own else "python"
 
 
 def kind_of(request: Request) -> JobKind:
     """Choose the kind of job: plain for one GPU on one node without -W, Lightning for more of them."""
-    match request.launcher:
-        case Launcher.LIGHTNING:
-            return JobKind.LIGHTNING
-        case Launcher.TORCHRUN:
-            return JobKind.TORCHRUN
-        case None:
-            return JobKind.PLAIN if request.gpus * request.num_nodes == 1 else JobKind.LIGHTNING
-        case _:
-            assert_never(request.launcher)
+    if request.launcher is not None:
+        return JobKind(request.launcher.value)
+    return JobKind.PLAIN if request.gpus * request.num_nodes == 1 else JobKind.LIGHTNING
 
 
 class Program(NamedTuple):
     """What each task of the job runs.
 
     assignments, names: the `NAME=value` words of the command as bash source, and their names.
-    launcher: the words before torchrun's own options; empty for other kinds.
-    no_python: whether torchrun is told that the command names its interpreter itself.
-    arguments: the words of the command, or of what torchrun starts; bash source, expanded on the node.
+    launcher: the words before the own options of torchrun or accelerate; empty for other kinds.
+    no_python: whether these are told that the command names its interpreter itself.
+    arguments: the words of the command, or of what they start; bash source, expanded on the node.
+    python: the word that starts Python on every rank.
     """
 
     assignments: tuple[Word, ...]
@@ -65,10 +70,13 @@ class Program(NamedTuple):
     arguments: tuple[Word, ...]
     launcher: tuple[Word, ...] = ()
     no_python: bool = False
+    python: Word = Word(raw="python", literal="python")
 
 
 def program_for(kind: JobKind, command: Command, request: Request, profile: Profile) -> Program:
     """Make the program of a job from the user's command; raises HpcSubmitError where it does not fit."""
+    if kind is JobKind.ACCELERATE and _literals(command.words[:2]) == ["accelerate", "launch"]:
+        return _accelerate_launch(command)
     if kind.distributed and not command.python_word:
         raise HpcSubmitError(
             f"a {kind.value} job starts Python on every rank, but the command in {command.source} starts "
@@ -76,7 +84,7 @@ def program_for(kind: JobKind, command: Command, request: Request, profile: Prof
             "begin the command with python, or ask for one GPU on one node without -W",
         )
     match kind:
-        case JobKind.PLAIN:
+        case JobKind.PLAIN | JobKind.SRUN | JobKind.PMI:
             return _as_it_is(command)
         case JobKind.LIGHTNING:
             flags = (profile.lightning_nodes_flag, profile.lightning_gpus_flag)
@@ -84,18 +92,32 @@ def program_for(kind: JobKind, command: Command, request: Request, profile: Prof
             appended = [word for pair in zip(flags, counts, strict=True) for word in pair]
             return _as_it_is(command.without_flags(flags).with_words(*appended))
         case JobKind.TORCHRUN:
-            return _torchrun(command)
+            return _launched(command, ("torchrun",), "torch.distributed.run")
+        case JobKind.ACCELERATE:
+            return _launched(command, ("accelerate", "launch"), "accelerate.commands.launch")
+        case JobKind.RANKS:
+            return _ranks(command, request)
         case _:
             assert_never(kind)
 
 
 def _as_it_is(command: Command) -> Program:
-    return Program(assignments=command.assignments, names=command.assigned_names, arguments=command.words)
+    return Program(
+        assignments=command.assignments,
+        names=command.assigned_names,
+        arguments=command.words,
+        python=command.words[0],
+    )
 
 
-def _torchrun(command: Command) -> Program:
+def _launched(command: Command, launcher: tuple[str, ...], module: str) -> Program:
+    """What torchrun or accelerate starts: the command's words behind its python.
+
+    The launcher is the environment's own for a plain `python`; a path to a Python keeps that one, with the
+    launcher as a module.
+    """
     python, arguments = command.words[0], command.words[1:]
-    while arguments and arguments[0].literal == "-u":  # torchrun starts every worker with -u
+    while arguments and arguments[0].literal == "-u":  # both start every worker with -u
         arguments = arguments[1:]
     if not arguments:
         raise HpcSubmitError(
@@ -104,18 +126,50 @@ def _torchrun(command: Command) -> Program:
         )
     first = arguments[0].literal or arguments[0].raw
     no_python = first.startswith("-") and first != "-m"
+    named = python.literal is not None and "/" not in python.literal
     return Program(
         assignments=command.assignments,
         names=command.assigned_names,
-        launcher=_launcher(python),
+        launcher=_words(*launcher) if named else (python, *_words("-m", module)),
         no_python=no_python,
         arguments=(python, *arguments) if no_python else arguments,
+        python=python,
     )
 
 
-def _launcher(python: Word) -> tuple[Word, ...]:
-    """The environment's torchrun for a plain `python`; a path to a Python keeps that one."""
-    if python.literal is not None and "/" not in python.literal:
-        return (Word(raw="torchrun", literal="torchrun"),)
-    run = "torch.distributed.run"
-    return (python, Word(raw="-m", literal="-m"), Word(raw=run, literal=run))
+_OF_THE_JOB = (
+    "--num_machines", "--num_processes", "--machine_rank", "--main_process_ip", "--main_process_port",
+    "--multi_gpu", "--same_network", "--rdzv_backend",
+)  # fmt: skip
+"""The options of `accelerate launch` that follow from the job."""
+
+
+def _accelerate_launch(command: Command) -> Program:
+    """The user's own `accelerate launch OPTIONS SCRIPT ...`, which gets the job's options in front."""
+    for word in command.words:
+        taken = next((o for o in _OF_THE_JOB if word.literal == o or word.begins_with(f"{o}=")), None)
+        if taken:
+            raise HpcSubmitError(
+                f"the command in {command.source} gives accelerate {taken}, which hpcsubmit sets itself",
+                f"leave {taken} out: it follows from --gpus and --num-nodes",
+            )
+    made = _as_it_is(command)
+    (python,) = _words("python")
+    return made._replace(launcher=made.arguments[:2], arguments=made.arguments[2:], python=python)
+
+
+def _ranks(command: Command, request: Request) -> Program:
+    if request.num_nodes > 1:
+        raise HpcSubmitError(
+            f"-W ranks starts its processes on one node, and {request.num_nodes} are asked for",
+            "ask for --num-nodes 1, or for -W torchrun or -W srun on several",
+        )
+    return _as_it_is(command)
+
+
+def _words(*literals: str) -> tuple[Word, ...]:
+    return tuple(Word(raw=literal, literal=literal) for literal in literals)
+
+
+def _literals(words: tuple[Word, ...]) -> list[str | None]:
+    return [word.literal for word in words]

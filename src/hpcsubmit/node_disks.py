@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
 
@@ -11,7 +12,7 @@ SIGNAL_SLACK = 60
 """Seconds that Slurm may send the signal of --signal too early (sbatch's manual, 22.05)."""
 
 
-OURS = ("virtual_env", ".hpcsubmit-inbox")
+OURS = ("virtual_env", ".hpcsubmit-inbox", ".hpcsubmit-container")
 """What the scripts put below SLURM_TMPDIR themselves."""
 
 
@@ -29,7 +30,8 @@ class PackedData(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class StageIn(NamedTuple):
+@frozen
+class StageIn:
     """How the data come to the nodes. transfer: `direct` or `broadcast`."""
 
     manifest: Path
@@ -37,7 +39,8 @@ class StageIn(NamedTuple):
     transfer: str
 
 
-class Collect(NamedTuple):
+@frozen
+class Collect:
     """What is copied back from every node's disk.
 
     paths: below SLURM_TMPDIR. folder: each job gets one of its own in it. grace: how many seconds before the

@@ -1,12 +1,14 @@
 """plan(request, profile, context) -> Plan: every decision of a submission, pure."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from hpcsubmit.conda import CondaEnv
+from hpcsubmit.container import Container, Image, container
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
+from hpcsubmit.frozen import frozen
 from hpcsubmit.launch import JobKind, Program, kind_of, program_for
-from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in
+from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in, transfer
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
 from hpcsubmit.resources import check_limits, gpus, memory, where
@@ -18,7 +20,7 @@ RECORDS = "hpcsubmit"
 DEFAULT_CPUS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Context:
     """The facts that a plan needs and cannot know: where things are, and what makes this run this run.
 
@@ -26,7 +28,8 @@ class Context:
     run_id, version, command_line: as the script and the record show them.
     wandb_key_file: the file that the job reads the key from; None where it needs none.
     wandb_without_key: whether the project uses wandb and no key was found.
-    virtualenv: None with --no-env.
+    virtualenv: None with --no-env, in a container, and where conda has a value.
+    image: the container's, None without one. conda: the environment of --conda-env.
     visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
     data: what --data names, looked at; None without it.
     """
@@ -42,9 +45,11 @@ class Context:
     wandb_without_key: bool = False
     visible_gpus: tuple[str, ...] = ()
     data: PackedData | None = None
+    image: Image | None = None
+    conda: CondaEnv | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Plan:
     """One submission, decided: the script, the preview and the effects are all made from it.
 
@@ -79,6 +84,9 @@ class Plan:
     command_text: str
     program: Program
     virtualenv: Virtualenv | None
+    container: Container | None
+    conda: CondaEnv | None
+    mpi: str
     data: StageIn | None
     collect: Collect | None
     exports: tuple[tuple[str, str], ...]
@@ -97,6 +105,11 @@ class Plan:
         return self.tasks_per_node * self.cpus_per_task
 
     @property
+    def library(self) -> Path:
+        """The folder on the job's PYTHONPATH that holds hpcsubmit.comm."""
+        return self.run_dir / "python"
+
+    @property
     def stages_in(self) -> bool:
         """Whether archives are unpacked on the nodes."""
         return self.data is not None or bool(self.virtualenv and self.virtualenv.manifest)
@@ -106,7 +119,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     """Decide everything about a submission; raises HpcSubmitError for what this cluster cannot do."""
     kind = kind_of(request)
     cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
-    tasks = request.gpus if kind is JobKind.LIGHTNING else 1
+    tasks = request.gpus if kind.task_per_gpu else 1
     cpus_per_task = -(-cpus // tasks)
     if request.exp_name == RECORDS:
         raise HpcSubmitError(
@@ -121,6 +134,19 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     log_name = "_".join(filter(None, (kind.log_name, request.exp_name, "%j.out")))
     log = f"{str(outputs).replace('%', '%%')}/{log_name}"
     output_dir = experiment_dir / "runs" / context.run_id
+    program = program_for(kind, context.command, request, profile)
+    exports = _exports(kind, request, profile, context, output_dir)
+    image = container(
+        request,
+        profile,
+        image=context.image,
+        conda=context.conda,
+        experiment_dir=experiment_dir,
+        exported=[*dict(exports), *program.names],
+        distributed=kind.distributed,
+        several_per_node=request.gpus > 1 and (kind.task_per_gpu or kind is JobKind.RANKS),
+        transfer=transfer(request, profile),
+    )
     return Plan(
         cluster=profile.name,
         scheduler=profile.scheduler,
@@ -145,12 +171,15 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         folders=(context.scratch_dir, outputs, experiment_dir / "checkpoints"),
         experiment_file=context.command.source,
         command_text=context.command.text,
-        program=program_for(kind, context.command, request, profile),
+        program=program,
         virtualenv=context.virtualenv,
+        container=image,
+        conda=context.conda,
+        mpi=profile.mpi,
         data=stage_in(request, profile, context.data),
         collect=collect(request, profile, experiment_dir),
-        exports=_exports(kind, request, context, output_dir),
-        modules=profile.modules,
+        exports=exports,
+        modules=profile.modules + (image.modules if image else ()),
         slurm_tmpdir=profile.slurm_tmpdir,
         node_local_base=profile.node_local_base,
         loopback=profile.loopback,
@@ -191,7 +220,7 @@ def _directives(
 
 
 def _exports(
-    kind: JobKind, request: Request, context: Context, output_dir: Path
+    kind: JobKind, request: Request, profile: Profile, context: Context, output_dir: Path
 ) -> tuple[tuple[str, str], ...]:
     """A4's variables; the upper-case twins are there because wandb substitutes only upper-case names."""
     named = {
@@ -202,7 +231,8 @@ def _exports(
     }
     world = {"GLOBAL_WORLD_SIZE": str(request.num_nodes * request.gpus)} if kind.distributed else {}
     twins = {name.upper(): value for name, value in named.items()}
-    return tuple((named | twins | {"OUTPUT_DIR": str(output_dir)} | world).items())
+    job = named | twins | {"OUTPUT_DIR": str(output_dir)} | world
+    return tuple((dict(profile.environment) | job).items())
 
 
 def _notes(

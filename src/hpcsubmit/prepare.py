@@ -18,13 +18,15 @@ from hpcsubmit.node_disks import PackedData, transfer
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project, find_experiment_file, find_project
-from hpcsubmit.request import Request
+from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import caller_variables
 from hpcsubmit.values import script_path
 from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_key import has_key, key_file, uses_wandb
 
 if TYPE_CHECKING:
+    from hpcsubmit.conda import CondaEnv
+    from hpcsubmit.container import Image
     from hpcsubmit.staging.snapshot import Snapshot
 
 SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
@@ -76,7 +78,9 @@ def prepare(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
             "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
         )
-    virtualenv = None if request.no_env else _virtualenv(request, project, cluster.profile, host)
+    image = _image(request, folder)
+    conda = _conda(request, folder, host)
+    virtualenv = _virtualenv(request, project, cluster.profile, host) if not (image or conda) else None
     scratch_dir = scratch(cluster.profile, host) / project.name
     snapshot = look_at_data(request.data, request.compress, scratch_dir, cluster.profile, host)
     context = Context(
@@ -91,7 +95,10 @@ def prepare(
         wandb_without_key=not has_key(host) and uses_wandb(command, project, virtualenv),
         visible_gpus=visible_gpus(host) if cluster.profile.scheduler == "local" else (),
         data=_packed(snapshot),
+        image=image,
+        conda=conda,
     )
+    _check_mpi(request, cluster.profile, host)
     return Prepared(
         plan=plan(request, cluster.profile, context),
         project=project,
@@ -130,10 +137,49 @@ def _packed(snapshot: "Snapshot | None") -> PackedData | None:
     )
 
 
-def _virtualenv(request: Request, project: Project, profile: Profile, host: Host) -> Virtualenv:
+def _virtualenv(request: Request, project: Project, profile: Profile, host: Host) -> Virtualenv | None:
+    if request.no_env:
+        return None
     wish = Wish(on_node=request.env_on_node, account=request.account, partition=request.partition)
     found = find_virtualenv(project, host, profile, wish)
     return found._replace(transfer=transfer(request, profile)) if found.manifest else found
+
+
+def _image(request: Request, folder: Path) -> "Image | None":
+    if request.container is None:
+        return None
+    from hpcsubmit.image import check_binds, look_at_image  # late: for containers alone
+
+    check_binds(request.binds)
+    return look_at_image(request.container, folder)
+
+
+def _conda(request: Request, folder: Path, host: Host) -> "CondaEnv | None":
+    if request.conda_env is None:
+        return None
+    from hpcsubmit.conda import find_conda_env  # late: for conda alone
+
+    return find_conda_env(request.conda_env, folder, host.environ)
+
+
+def _check_mpi(request: Request, profile: Profile, host: Host) -> None:
+    """Raise HpcSubmitError where `-W pmi` asks for what srun here does not know."""
+    if request.launcher is not Launcher.PMI:
+        return
+    if profile.scheduler == "local":
+        raise HpcSubmitError(
+            "-W pmi needs the MPI of a real Slurm, and this job runs on this machine",
+            "use -W srun, whose processes know their ranks from RANK and WORLD_SIZE",
+        )
+    if host.which("srun") is None:
+        return
+    said = host.run(("srun", "--mpi=list"), timeout=CLUSTER_NAME_TIMEOUT)
+    known = re.findall(r"[a-z0-9_]+", f"{said.stdout}\n{said.stderr}".rpartition(":")[2])
+    if known and profile.mpi not in known:
+        raise HpcSubmitError(
+            f"Slurm here knows no --mpi={profile.mpi}: it has {', '.join(known)}",
+            f"set 'mpi' in the profile '{profile.name}' to one of them",
+        )
 
 
 def profile_here(host: Host, folder: Path, asked: str | None = None) -> Profile:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, field, fields
 from typing import Any
 
 from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
+from hpcsubmit.frozen import frozen
 from hpcsubmit.request import parse_sbatch_arg
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
@@ -31,6 +32,15 @@ def _pairs(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise _Wrong("names with a text each, {NAME: text}")
     return tuple((_text(name), _text(text)) for name, text in value.items())
+
+
+def _variables(value: object) -> tuple[tuple[str, str], ...]:
+    found = _pairs(value)
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name, _ in found):
+        raise _Wrong("names of variables with a text each, {NAME: text}")
+    if "WANDB_API_KEY" in dict(found):
+        raise _Wrong("anything but the wandb key, which every script would then show")
+    return found
 
 
 def _count(value: object) -> int:
@@ -105,7 +115,7 @@ def _field(parse: Callable[[object], Any], doc: str, default: Any = None) -> Any
     return field(default=default, metadata={"parse": parse, "doc": doc})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # nobody compares two, and it starts faster
+@frozen
 class Profile:
     """One cluster. docs/profiles.md is made from these fields.
 
@@ -220,6 +230,20 @@ class Profile:
         _yes_or_no, "True where all nodes are this machine: MASTER_ADDR is then 127.0.0.1.", default=False
     )
     scratch_hint: str = _field(_text, "What to do where SCRATCH is not set; shown as it is.", "")
+    container_engine: str = _field(
+        _text, "The program that runs containers: a name on the PATH, or a path.", "apptainer"
+    )
+    container_modules: tuple[str, ...] = _field(
+        _texts, "Modules that are loaded for containers, after `modules`.", ()
+    )
+    container_path: str = _field(_path, "A folder that is put before the PATH for containers.", "")
+    container_on_node: bool = _field(
+        _yes_or_no, "Whether every node copies the image to its own disk first.", default=False
+    )
+    environment: tuple[tuple[str, str], ...] = _field(
+        _variables, "Variables for every job, {NAME: text}, such as NCCL_SOCKET_IFNAME.", ()
+    )
+    mpi: str = _field(_text, "What `-W pmi` gives to srun as --mpi.", "pmi2")
     lightning_nodes_flag: str = _field(
         _flag, "The option with the number of nodes that Lightning commands get.", "--num_nodes"
     )

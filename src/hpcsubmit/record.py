@@ -1,7 +1,7 @@
 """What was submitted: one folder per submission, with one writer, on the project's scratch.
 
-It holds plan.json and script.sh, written before sbatch; result.json, written after it; and the files
-`started` and `exit`, which the batch script writes.
+It holds plan.json, script.sh and python/, which the job imports hpcsubmit.comm from, written before sbatch;
+result.json, written after it; and the files `started` and `exit`, which the batch script writes.
 """
 
 import json
@@ -15,6 +15,14 @@ from hpcsubmit.plan import Plan
 from hpcsubmit.slurm import JobId
 
 PLAN, SCRIPT, RESULT, STARTED, EXIT = "plan.json", "script.sh", "result.json", "started", "exit"
+
+
+_LIBRARY = ("python/hpcsubmit/__init__.py", "python/hpcsubmit/comm.py")
+_PACKAGE = """\"\"\"hpcsubmit inside a job: comm, and whatever an installed hpcsubmit has besides.\"\"\"
+
+__path__ = __import__("pkgutil").extend_path(__path__, __name__)
+__version__ = "{version}"
+"""
 
 
 def expand_log(pattern: str, job: JobId) -> str:
@@ -51,18 +59,27 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
     try:
         write_atomically(plan.run_dir / SCRIPT, script, mode=0o700)
         write_atomically(plan.run_dir / PLAN, _json(intention))
+        _write_library(plan)
     except HpcSubmitError:
         withdraw(plan.run_dir)
         raise
     return plan.run_dir / SCRIPT
 
 
+def _write_library(plan: Plan) -> None:
+    make_folder(plan.library / "hpcsubmit")
+    comm = Path(__file__).with_name("comm.py").read_text("utf-8")
+    for name, text in zip(_LIBRARY, (_PACKAGE.format(version=plan.version), comm), strict=True):
+        write_atomically(plan.run_dir / name, text)
+
+
 def withdraw(folder: Path) -> None:
     """Remove the record of a submission that came to nothing before sbatch was asked."""
     with suppress(OSError):  # what went wrong first is what to tell
-        for name in (PLAN, SCRIPT):
+        for name in (PLAN, SCRIPT, *_LIBRARY):
             (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
+        for below in ("python/hpcsubmit", "python", ""):
+            (folder / below).rmdir()
 
 
 def write_result(folder: Path, **values: str) -> None:

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from hpcsubmit.cache import Cache
+from hpcsubmit.container import FAMILIES
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.plan import Plan
 from hpcsubmit.shellwords import Word
@@ -31,7 +32,17 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
     user_templates: a folder whose templates shadow the shipped ones. cache: keeps the compiled templates.
     Raises HpcSubmitError for a mistake in the user's templates.
     """
-    return render_script("venv.sbatch.j2", user_templates, cache, plan=plan)
+    if plan.container is None:
+        return render_script("venv.sbatch.j2", user_templates, cache, plan=plan)
+    bound = [bind.source for bind in plan.container.binds]
+    return render_script(
+        "singularity.sbatch.j2",
+        user_templates,
+        cache,
+        plan=plan,
+        bound=bound,
+        families=FAMILIES,
+    )
 
 
 def render_script(

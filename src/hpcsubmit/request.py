@@ -1,11 +1,12 @@
 """What the user asked for on the command line; knows no cluster."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit.errors import UsageError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
 
@@ -15,17 +16,25 @@ class Launcher(StrEnum):
 
     LIGHTNING = "lightning"
     TORCHRUN = "torchrun"
+    ACCELERATE = "accelerate"
+    SRUN = "srun"
+    PMI = "pmi"
+    RANKS = "ranks"
 
 
-LAUNCHER_NAMES = {
-    "lightning": Launcher.LIGHTNING,
-    "torchrun": Launcher.TORCHRUN,
-    "script": Launcher.TORCHRUN,
-}
+LAUNCHER_NAMES = {launcher.value: launcher for launcher in Launcher} | {"script": Launcher.TORCHRUN}
 """The values of `--which-distributed`; `script` is the older name of torchrun."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind(NamedTuple):
+    """A folder or file that a container also sees: source (absolute), and target in the container."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@frozen
 class Request:
     """One submission as asked for; None stands for "as the profile says".
 
@@ -33,7 +42,10 @@ class Request:
     data: the words of --data, relative to the project's scratch folder. compress: auto, none, gzip or zstd.
     collect: paths below SLURM_TMPDIR. collect_grace: seconds before the time limit.
     no_env: whether the program runs with the node's own Python. env_on_node: whether every node unpacks the
-    environment.
+    environment. conda_env: a conda environment's name or path.
+    container: an image, as given. workdir: a mount point in it. binds, pass_env: what it sees besides.
+    container_exec: whether the command is started as it is, and not handed to the image's runscript.
+    container_on_node: whether the image is copied to every node's own disk.
     """
 
     gpus: int = 1
@@ -55,6 +67,13 @@ class Request:
     collect_grace: int = 120
     no_env: bool = False
     env_on_node: bool = False
+    conda_env: str | None = None
+    container: Path | None = None
+    container_exec: bool = False
+    container_on_node: bool | None = None
+    workdir: str = ""
+    binds: tuple[Bind, ...] = ()
+    pass_env: tuple[str, ...] = ()
     sbatch_args: tuple[Directive, ...] = ()
 
 
@@ -87,6 +106,46 @@ _SHORT = {
     "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "t": "time", "A": "account", "p": "partition",
     "G": "gpus", "J": "job-name", "o": "output", "e": "error", "a": "array", "D": "chdir", "d": "dependency",
 }  # fmt: skip
+
+
+def parse_bind(text: str) -> Bind:
+    """Read one `--bind` value, SRC[:DST[:ro]]; SRC is relative to the current folder.
+
+    Raises UsageError for another form.
+    """
+    source, *rest = text.split(":")
+    target, *mode = rest or [""]
+    path = Path(source).expanduser().absolute()
+    if not source or "," in text or mode not in ([], ["ro"], ["rw"]) or (target and target[0] != "/"):
+        raise UsageError(
+            f"--bind cannot be {text!r}",
+            "write SRC, SRC:DST or SRC:DST:ro; DST begins with /, and neither holds a comma",
+        )
+    return Bind(source=path, target=target or str(path), read_only=mode == ["ro"])
+
+
+def parse_image(text: str) -> Path:
+    """Read --singularity-container; raises UsageError where it is empty."""
+    if not text.strip():
+        raise UsageError("--singularity-container has no value", "give a .sif file or a sandbox folder")
+    return Path(text)
+
+
+def parse_mount_point(text: str) -> str:
+    """Read --workdir, a folder inside the container; raises UsageError."""
+    if not re.fullmatch(r"/[^:,\n\\]*[^:,\n\\/ ]", text):
+        raise UsageError(
+            f"--workdir cannot be {text!r}", "write a folder inside the container, such as /workdir"
+        )
+    return text
+
+
+def parse_variable(text: str) -> str:
+    """Read one `--pass-env` value, the name of a variable; raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text, re.ASCII):
+        hint = "write the name of a variable; its value is read where the job runs"
+        raise UsageError(f"--pass-env cannot be {text!r}", hint)
+    return text
 
 
 def parse_sbatch_arg(text: str) -> Directive:

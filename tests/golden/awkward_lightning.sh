@@ -108,6 +108,9 @@ export EXP_NAME=testing
 export OUTPUT_DIR='/scratch/u/50% of Zoë'"'"'s gan/testing/runs/r20260131-235959-a2b3'
 export GLOBAL_WORLD_SIZE=4
 export PYTHONUNBUFFERED=1
+# hpcsubmit.comm, behind whatever the user has there.
+_library='/scratch/u/50% of Zoë'"'"'s gan/hpcsubmit/runs/r20260131-235959-a2b3/python'
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$_library"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
 export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
@@ -125,7 +128,8 @@ fi
 # ---- Modules
 
 set +u # module functions are not written for it
-for _module in python/3.11 cuda/12.6; do
+_modules=(python/3.11 cuda/12.6)
+for _module in "${_modules[@]}"; do
   module load "$_module" || fail "module load $_module failed on $SLURMD_NODENAME"
 done
 set -u
@@ -258,12 +262,17 @@ program() { # each task expands the command on its own node
   # shellcheck disable=all # the command as it is written
   LR='1e-3' NOTE="it's $exp_name" exec python main.py --name "hello world" --lrs 0.1,0.2 --data_dir=${SLURM_TMPDIR}/datasets --glob *.txt --num_nodes 2 --gpus 2
 }
+_of_tasks=(program)
+
+# ---- The tasks: srun starts `program` for each
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
+  local task
+  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
-      bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
+      bash -c "$task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpcsubmit.clusters import Clusters
+from hpcsubmit.conda import CondaEnv
+from hpcsubmit.container import Image
 from hpcsubmit.experiment import read_command
 from hpcsubmit.node_disks import PackedData
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.render import render
-from hpcsubmit.request import Launcher, Request
+from hpcsubmit.request import Bind, Launcher, Request
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
 from hpcsubmit.virtualenv import Virtualenv
@@ -87,6 +89,39 @@ def results(request: Request) -> Request:
     return replace(request, collect=("results", "logs/it's mine"))
 
 
+IMAGE = Image(path=Path("/home/u/gan/gan.sif"), size=3_456_789_012, machine="x86_64")
+SANDBOX = Image(path=Path("/home/u/sandbox torch"), size=0)
+
+
+def in_image(
+    request: Request, cluster: str, image: Image = IMAGE, conda: CondaEnv | None = None, command: str = ""
+) -> Plan:
+    facts = context(command) if command else context()
+    return plan(request, shipped(cluster), replace(facts, virtualenv=None, image=image, conda=conda))
+
+
+def horeka() -> Plan:
+    """One container per GPU, started by srun with PMI, as on HoreKa, in a sandbox folder."""
+    binds = (Bind(Path("/data/train"), "/data/train", read_only=True), Bind(Path("/it's mine"), "/in"))
+    profile = replace(
+        shipped("generic"),
+        environment=(("NCCL_SOCKET_IFNAME", "ib0"), ("NCCL_IB_TIMEOUT", "30")),
+        modules=("devel/cuda",),
+    )
+    request = replace(
+        TWO_BY_TWO, launcher=Launcher.PMI, container_exec=True, binds=binds, pass_env=("DATA_DIR",)
+    )
+    return plan(request, profile, replace(context(), virtualenv=None, image=SANDBOX))
+
+
+def arcworld(cluster: str) -> Plan:
+    """The command once per GPU, with its rank filled in."""
+    request = replace(TWO_BY_TWO, num_nodes=1, gpus=4, cpus=8, launcher=Launcher.RANKS)
+    return plan(
+        request, shipped(cluster), context("python distributed.py rank={rank} world_size={world_size}")
+    )
+
+
 CASES: dict[str, Callable[[], Plan]] = {
     "cedar_plain": lambda: plan(Request(time=HOUR), shipped("cedar"), context()),
     "cedar_lightning": lambda: plan(TWO_BY_TWO, shipped("cedar"), context()),
@@ -106,6 +141,25 @@ CASES: dict[str, Callable[[], Plan]] = {
     "awkward_lightning": awkward,
     "own_interpreter_torchrun": own_interpreter,
     "plai_environment_on_node": unpacked_environment,
+    "plai_container": lambda: in_image(Request(time=HOUR, workdir="/workdir"), "plai"),
+    "cedar_container_lightning": lambda: in_image(TWO_BY_TWO, "cedar"),
+    "cedar_container_torchrun": lambda: in_image(
+        torchrun(replace(TWO_BY_TWO, num_nodes=3, data_transfer="broadcast")), "cedar"
+    ),
+    "plai_container_conda": lambda: in_image(
+        replace(TWO_BY_TWO, container_on_node=False), "plai", conda=CondaEnv(Path("/work/u/envs/gan"), "gan")
+    ),
+    "horeka_pmi": horeka,
+    "local_ranks": lambda: arcworld("local"),
+    "plai_accelerate": lambda: plan(
+        replace(TWO_BY_TWO, launcher=Launcher.ACCELERATE), shipped("plai"), context()
+    ),
+    "cedar_srun": lambda: plan(replace(TWO_BY_TWO, launcher=Launcher.SRUN), shipped("cedar"), context()),
+    "generic_conda": lambda: plan(
+        Request(time=HOUR),
+        shipped("generic"),
+        replace(context(), virtualenv=None, conda=CondaEnv(Path("/work/u/envs/gan"), "gan")),
+    ),
     "plai_no_environment": lambda: plan(
         Request(time=HOUR, no_env=True), shipped("plai"), replace(context(), virtualenv=None)
     ),

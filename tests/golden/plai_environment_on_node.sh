@@ -107,6 +107,32 @@ amount() { # BYTES BEGUN: how many, in how long, at what rate
   fi
 }
 
+# ---- What the steps that prepare a node have in common
+
+whine() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
+  echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
+  sleep 0.3
+  exit 255 # ends xargs too
+}
+
+check_room() { # KIB INODES FOLDER
+  local free
+  free=$(free_of -Pk "$3")
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  free=$(free_of -Pi "$3")
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+free_of() { # OPTION_OF_DF FOLDER: the number before the percentage; a device's name may hold blanks
+  local words word last=''
+  { read -r _ && read -ra words; } < <(df "$1" "$2" 2>/dev/null) || return 0
+  for word in "${words[@]}"; do
+    case $word in *%) break ;; esac
+    last=$word
+  done
+  case $last in '' | *[!0-9]*) ;; *) echo "$last" ;; esac
+}
+
 # ---- What the program finds in its environment
 
 export source_dir=/home/u/gan
@@ -120,6 +146,9 @@ export EXP_NAME=testing
 export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
 export GLOBAL_WORLD_SIZE=4
 export PYTHONUNBUFFERED=1
+# hpcsubmit.comm, behind whatever the user has there.
+_library=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/python
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$_library"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
 export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
@@ -275,29 +304,11 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
   mkdir -p "$below" || whine "$below cannot be made"
   cd "$folder" || whine "$folder cannot be reached"
   shift 5
-  check_room "$kib" "$inodes"
+  check_room "$kib" "$inodes" "$below"
   export -f unpack_archive open_archive whine
   [ $# = 3 ] || printf '%s %s %s\n' "${@:1:$#-3}" |
     xargs -n 3 -P 2 bash -c 'set -o pipefail; unpack_archive "$@"' _ 2>/dev/null || exit 1
   unpack_archive "${@: -3}"
-}
-
-check_room() { # KIB INODES
-  local free
-  free=$(free_of -Pk)
-  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
-  free=$(free_of -Pi)
-  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
-}
-
-free_of() { # OPTION_OF_DF: the number before the percentage; a device's name may hold blanks
-  local words word last=''
-  { read -r _ && read -ra words; } < <(df "$1" "$below" 2>/dev/null) || return 0
-  for word in "${words[@]}"; do
-    case $word in *%) break ;; esac
-    last=$word
-  done
-  case $last in '' | *[!0-9]*) ;; *) echo "$last" ;; esac
 }
 
 unpack_archive() { # NAME SIZE MEMBERS
@@ -319,11 +330,6 @@ open_archive() { # NAME: a line for every member
     *.zst) zstd -dcq "$1" | tar -xpvof - -C "$below" ;;
     *) tar -xpvof "$1" -C "$below" ;;
   esac
-}
-
-whine() {
-  echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
-  exit 255 # ends xargs too
 }
 
 # ---- The virtual environment, before any srun: every task inherits it
@@ -381,12 +387,17 @@ program() { # each task expands the command on its own node
   # shellcheck disable=all # the command as it is written
   exec python main.py --train --batch_size 6 --num_nodes 2 --gpus 2
 }
+_of_tasks=(program)
+
+# ---- The tasks: srun starts `program` for each
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
+  local task
+  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
-      bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
+      bash -c "$task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

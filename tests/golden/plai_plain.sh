@@ -104,6 +104,9 @@ export SCRATCH_DIR=/scratch/u/gan
 export EXP_NAME=''
 export OUTPUT_DIR=/scratch/u/gan/runs/r20260131-235959-a2b3
 export PYTHONUNBUFFERED=1
+# hpcsubmit.comm, behind whatever the user has there.
+_library=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/python
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$_library"
 # An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
 export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=2
 
@@ -230,12 +233,17 @@ program() { # each task expands the command on its own node
   # shellcheck disable=all # the command as it is written
   exec python main.py --train --batch_size 6
 }
+_of_tasks=(program)
+
+# ---- The tasks: srun starts `program` for each
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
+  local task
+  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
-      bash -c "set -eu; exec 2>&1; $(declare -f program); program" 2>&1 >&8 |
+      bash -c "$task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -19,22 +19,24 @@ cli
 in_use node_answers
 submit follow history node_cleaning
 prepare
-environments staging
+environments containers gpus staging
 wandb_key queue run
 record scheduler folders
 host
 running
 render
 plan
-launch node_disks resources virtualenv
+image
+launch node_disks resources virtualenv container
 clusters
-profile project
+profile project conda
 request experiment job_status
 slurm shellwords wandb_sweep
 values yaml_file
 cache
+frozen
 errors
-__init__
+comm __init__
 """
 LEVELS = {name: number for number, line in enumerate(ORDER.split("\n")) for name in line.split()}
 LOCAL = "local"
@@ -134,12 +136,17 @@ def test_only_host_and_the_embedded_cluster_start_processes() -> None:
 
 
 def test_nothing_imports_what_takes_long_to_load() -> None:
-    assert users("wandb", "torch", "pytorch_lightning", "lightning", "numpy", "sklearn", "rich") == set()
+    found = users("wandb", "torch", "pytorch_lightning", "lightning", "numpy", "sklearn", "rich")
+    assert found == {"comm"}  # which runs inside jobs, and imports them where it uses them
+    assert not [name for name, tree in MODULES.items() if "comm" in own_imports(tree)]
 
 
 def test_a_plain_install_brings_all_that_is_imported() -> None:
     outside = {name.split(".")[0] for tree in MODULES.values() for name in imports(tree)}
+    outside -= {"pynvml"}  # of the extra `gpus`: nvidia-smi is asked without it
+    outside -= {"torch", "mpi4py"}  # of the job's own environment
     assert outside - sys.stdlib_module_names == {"hpcsubmit", "click", "jinja2", "markupsafe", "yaml"}
+    assert users("pynvml") == {"gpus.nvml"}
 
 
 def test_only_a_main_ends_the_process_and_nothing_prints() -> None:

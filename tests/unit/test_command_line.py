@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from hpcsubmit.cli.main import COMMANDS
 from hpcsubmit.cli.options import spread
 from sandbox import Sandbox
 
@@ -22,7 +23,8 @@ def directives(sandbox: Sandbox, *argv: str) -> dict[str, str]:
 
 WRONG_USAGE = {
     # command line: (error, hint)
-    "gpus": ("there is no command 'gpus'", "did you mean --gpus?"),
+    "gpus 2": ("hpcsubmit gpus does not know '2'", "did you mean hpcsubmit --gpus 2?"),
+    "gpu": ("there is no command 'gpu'", "did you mean gpus?"),
     "num-nodes 2": ("there is no command 'num-nodes'", "did you mean --num-nodes?"),
     "statsu": ("there is no command 'statsu'", "did you mean status?"),
     "-g 2 gpus": ("'gpus' belongs to no option", "did you mean --gpus? a value stands behind its option"),
@@ -189,10 +191,6 @@ NOT_YET = {
     "--wandb_sweepid=me/gan/abc123": "--wandb-sweepid",
     "--num-sweeps auto": "--num-sweeps",
     "--num_sweeps 3": "--num-sweeps",
-    "-s c.sif": "--singularity-container",
-    "--container=": "--singularity-container",
-    "--workdir /w": "--workdir",
-    "--work-dir=": "--workdir",
 }
 
 
@@ -234,16 +232,19 @@ def test_the_help_names_what_works_and_nothing_else(sandbox: Sandbox) -> None:
         "--follow",
         "--data",
         "--collect",
+        "--singularity-container",
+        "--workdir",
+        "--conda-env",
         "--version",
     ):
         assert option in said.stdout
-    for option in ("--singularity", "--workdir", "--wandb", "--num-sweeps", "--seed"):
+    for option in ("--wandb", "--num-sweeps", "--seed"):
         assert option not in said.stdout
     shown = said.stdout
     for name in ("experiment_configurations", "HPCSUBMIT_CLUSTER", "SLURM_TMPDIR"):
         shown = shown.replace(name, "")
     assert "_" not in shown
-    for command in ("submit", "status", "cancel", "stage", "env", "clean", "runs", "clusters"):
+    for command in COMMANDS:
         assert f"  {command} " in said.stdout
 
 

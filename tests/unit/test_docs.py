@@ -18,7 +18,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
     (ROOT / "docs").glob("*.md")
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters")
+SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters", "gpus")
 
 
 def blocks(page: Path, language: str) -> list[str]:

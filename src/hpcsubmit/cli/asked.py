@@ -8,7 +8,14 @@ import click
 
 from hpcsubmit.cli.options import Option, Value, parse_launcher, parse_name
 from hpcsubmit.errors import HpcSubmitError, UsageError
-from hpcsubmit.request import Request, parse_sbatch_arg
+from hpcsubmit.request import (
+    Request,
+    parse_bind,
+    parse_image,
+    parse_mount_point,
+    parse_sbatch_arg,
+    parse_variable,
+)
 from hpcsubmit.values import Memory, Walltime, experiment_name, path_on_node, positive_int
 
 
@@ -59,7 +66,8 @@ OPTIONS = [
     Option(
         ["-W", "--which-distributed"], also=["--which_distributed"], type=Value("launcher", parse_launcher),
         shown_default="lightning for more than one GPU",
-        help="What starts the processes of a distributed job: lightning, torchrun, or script (= torchrun).",
+        help="What starts the processes of a distributed job: lightning, torchrun (= script), accelerate, "
+        "srun, pmi or ranks.",
     ),
     Option(
         ["-e", "--exp-name"], also=["--exp_name"], type=Value("name", experiment_name), default="",
@@ -119,9 +127,35 @@ OPTIONS = [
         help="Pack the environment once, and unpack it on every node's own disk.",
     ),
     Option(["--no-env"], is_flag=True, help="Run with the node's own Python, without an environment."),
+    Option(
+        ["--conda-env"], metavar="NAME|PATH",
+        help="Run with a conda environment that is there, also inside a container.",
+    ),
+    Option(
+        ["-s", "--singularity-container"], also=["--container"], type=Value("image", parse_image),
+        help="Run inside a container: a .sif file or a sandbox folder.",
+    ),
+    Option(
+        ["--bind"], multiple=True, type=Value("SRC[:DST[:ro]]", parse_bind),
+        help="A folder or file that the container also sees; may be repeated.",
+    ),
+    Option(
+        ["--workdir"], also=["--work-dir"], type=Value("folder", parse_mount_point),
+        help="The container's working folder, on the node's own disk; without it the project's.",
+    ),
+    Option(
+        ["--pass-env"], multiple=True, type=Value("name", parse_variable),
+        help="A variable that the container also gets; may be repeated.",
+    ),
+    Option(
+        ["--container-exec"], is_flag=True,
+        help="Start the command itself, and not the image's %runscript with it.",
+    ),
+    Option(
+        ["--container-on-node/--container-in-place"], default=None, shown_default="the profile's",
+        help="Whether every node copies the image to its own disk first.",
+    ),
     # Read, so that their mistakes are found, and refused until hpcsubmit can do what they ask for.
-    Option(["-s", "--singularity-container"], also=["--container"], hidden=True),
-    Option(["--workdir"], also=["--work-dir"], hidden=True),
     Option(
         ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", _sweep),
         hidden=True,
@@ -130,8 +164,6 @@ OPTIONS = [
 ]  # fmt: skip
 
 NOT_YET = {
-    "singularity_container": ("--singularity-container", "use a requirements.txt instead of a container"),
-    "workdir": ("--workdir", "leave it out: it belongs to containers"),
     "wandb_sweepid": ("--wandb-sweepid", "write the command that trains once into the experiment file"),
     "num_sweeps": ("--num-sweeps", "leave it out: it belongs to sweeps"),
 }
@@ -146,8 +178,15 @@ def request_of(options: dict[str, Any]) -> Request:
         raise UsageError(
             "--parsable and --follow exclude each other", "with --follow, stdout is the job's output"
         )
-    if options["no_env"] and options["env_on_node"]:
-        raise UsageError("--no-env and --env-on-node exclude each other", "give one of them")
+    environments = ("no_env", "env_on_node", "conda_env")
+    asked = [f"--{name.replace('_', '-')}" for name in environments if options[name]]
+    if len(asked) > 1:
+        raise UsageError(f"{asked[0]} and {asked[1]} exclude each other", "give one of them")
+    if options["env_on_node"] and options["singularity_container"]:
+        raise UsageError(
+            "--env-on-node and --singularity-container exclude each other",
+            "a container has its own environment; --container-on-node copies it to the nodes",
+        )
     for name, (option, instead) in NOT_YET.items():
         if options[name] not in (None, ()):
             raise HpcSubmitError(f"hpcsubmit cannot do {option} yet", instead)
@@ -171,5 +210,12 @@ def request_of(options: dict[str, Any]) -> Request:
         collect_grace=options["collect_grace"],
         no_env=options["no_env"],
         env_on_node=options["env_on_node"],
+        conda_env=options["conda_env"],
+        container=options["singularity_container"],
+        container_exec=options["container_exec"],
+        container_on_node=options["container_on_node"],
+        workdir=options["workdir"] or "",
+        binds=options["bind"],
+        pass_env=options["pass_env"],
         sbatch_args=options["sbatch_arg"],
     )

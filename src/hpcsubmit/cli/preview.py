@@ -2,7 +2,9 @@
 
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import NO_SBATCH
+from hpcsubmit.plan import Plan
 from hpcsubmit.prepare import Prepared
+from hpcsubmit.values import bytes_text
 from hpcsubmit.virtualenv import Virtualenv
 
 
@@ -15,7 +17,7 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
         ("project", str(plan.project_root)),
         ("command", plan.command_text),
         ("starts", " ".join(word.raw for word in (*plan.program.launcher, *plan.program.arguments))),
-        ("environment", _environment(plan.virtualenv)),
+        *_software(plan),
         *_data(prepared),
         *(
             [("collects", f"{', '.join(plan.collect.paths)} to {plan.collect.folder}/JOB")]
@@ -37,6 +39,24 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
         lines.append(f"note: sbatch does not get these variables of yours: {', '.join(prepared.dropped)}")
     lines += [f"warning: {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def _software(plan: Plan) -> list[tuple[str, str]]:
+    """What the program runs with: an image, a conda environment, a virtual environment or none."""
+    rows = []
+    if plan.container:
+        image = plan.container.image
+        size = f" ({bytes_text(image.size)})" if image.size else " (sandbox folder)"
+        copied = ", copied to every node's own disk" if plan.container.copied else ""
+        rows.append(("container", f"{image.path}{size}{copied}"))
+        rows.append(("started by", "its %runscript" if plan.container.runscript else "the command itself"))
+        binds = [f"{b.source} at {b.target}" + " (read only)" * b.read_only for b in plan.container.binds]
+        rows += [("mounts", text) for text in binds]
+    if plan.conda:
+        rows.append(("environment", f"conda's {plan.conda.name}: {plan.conda.path}"))
+    if rows:
+        return rows
+    return [("environment", _environment(plan.virtualenv))]
 
 
 def _environment(virtualenv: Virtualenv | None) -> str:

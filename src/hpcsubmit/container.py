@@ -1,0 +1,133 @@
+"""The container of a job: what is mounted where, and how the engine is started. Decided, pure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hpcsubmit.conda import CondaEnv
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.profile import Profile
+from hpcsubmit.request import Bind, Request
+from hpcsubmit.values import script_path
+
+PASSED = (
+    "SLURM_TMPDIR", "PYTHONUNBUFFERED", "SEED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT", "RANK",
+    "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+)  # fmt: skip
+"""The variables that every container gets, besides those that the plan exports."""
+FAMILIES = ("SLURM_", "PMI", "NCCL_", "OMP_", "WANDB_", "TORCH_", "HPCSUBMIT_")
+"""What the names of further variables begin with that every container gets; PMI also stands for PMIX."""
+
+
+class Image(NamedTuple):
+    """An image as it is now. size: bytes, 0 for a sandbox folder, whose `path` is the folder.
+
+    machine: the name that `uname -m` gives on the machines that it is for; "" where that is not known.
+    """
+
+    path: Path
+    size: int
+    machine: str = ""
+
+
+class Container(NamedTuple):
+    """How the tasks of a job start inside an image.
+
+    engine: the name or path of the program. engine_folder: put before the PATH, "" for none.
+    modules: loaded for the engine. runscript: whether the command is handed to the image's %runscript.
+    copied: whether every node copies the image to its own disk first; transfer: `direct` or `broadcast`.
+    contained: whether the container has a /dev and a /dev/shm of its own. Several on one node share the
+    node's, through which NCCL exchanges data; several nodes need /dev/infiniband.
+    binds: the user's own. workdir: where a folder of the node's own disk is mounted, "" for nowhere.
+    storage: the folder of the persistent folders. names: the variables that are passed on by name.
+    checks_torch: whether torch must be importable. conda: an environment by reference.
+    """
+
+    image: Image
+    engine: str
+    engine_folder: str
+    modules: tuple[str, ...]
+    runscript: bool
+    copied: bool
+    transfer: str
+    contained: bool
+    binds: tuple[Bind, ...]
+    workdir: str
+    storage: Path
+    names: tuple[str, ...]
+    checks_torch: bool
+    conda: CondaEnv | None
+
+
+def container(
+    request: Request,
+    profile: Profile,
+    *,
+    image: Image | None,
+    conda: CondaEnv | None,
+    experiment_dir: Path,
+    exported: Sequence[str],
+    distributed: bool,
+    several_per_node: bool,
+    transfer: str,
+) -> Container | None:
+    """Decide how a job uses its image; None without one. Raises HpcSubmitError for what does not fit.
+
+    exported: the names of the variables that the script exports for the program.
+    """
+    if image is None:
+        _check_no_container_options(request)
+        return None
+    copied = profile.container_on_node if request.container_on_node is None else request.container_on_node
+    if copied and not image.size:
+        if request.container_on_node:
+            raise HpcSubmitError(
+                f"--container-on-node: {image.path} is a sandbox folder, which is used where it lies",
+                f"make one file of it: apptainer build {image.path.name}.sif {image.path}",
+            )
+        copied = False
+    return Container(
+        image=image,
+        engine=profile.container_engine,
+        engine_folder=profile.container_path,
+        modules=profile.container_modules,
+        runscript=not (request.container_exec or conda),
+        copied=copied,
+        transfer=transfer,
+        contained=not (several_per_node or request.num_nodes > 1),
+        binds=request.binds,
+        workdir=request.workdir,
+        storage=experiment_dir,
+        names=tuple(dict.fromkeys((*exported, *PASSED, *request.pass_env))),
+        checks_torch=distributed,
+        conda=conda,
+    )
+
+
+def bindable(path: Path, what: str) -> Path:
+    """Return a path, once it is sure that the engine can mount it; HpcSubmitError otherwise.
+
+    `--bind SRC:DST` splits at colons and commas and cuts blanks at the ends (Apptainer 1.4.5).
+    """
+    text = str(script_path(path, what))
+    if ":" in text or "," in text or text != text.strip():
+        raise HpcSubmitError(
+            f"the path of {what} cannot be mounted in a container: {text!r}",
+            "rename the folder: no colons, no commas, no blanks at its ends",
+        )
+    return path
+
+
+def _check_no_container_options(request: Request) -> None:
+    given = {
+        "--workdir": request.workdir,
+        "--bind": request.binds,
+        "--pass-env": request.pass_env,
+        "--container-exec": request.container_exec,
+        "--container-on-node": request.container_on_node is not None,
+    }
+    for option, value in given.items():
+        if value:
+            raise HpcSubmitError(
+                f"{option} belongs to containers, and no image is given", "add -s IMAGE.sif, or leave it out"
+            )

@@ -1,0 +1,317 @@
+#!/bin/bash
+#SBATCH --job-name=lightning_dist-gan-testing
+#SBATCH --comment=r20260131-235959-a2b3
+#SBATCH --account=rrg-kevinlb
+#SBATCH --time=00-01:00:00
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=1
+#SBATCH --gres=gpu:v100l:2
+#SBATCH --mem-per-gpu=10G
+#SBATCH --chdir=/home/u/gan
+#SBATCH --output=/scratch/u/gan/hpc_outputs/lightning_testing_%j.out
+#SBATCH --open-mode=append
+
+# hpcsubmit 0.1.0, run r20260131-235959-a2b3: hpcsubmit runs show r20260131-235959-a2b3
+# Made in /home/u/gan by: hpcsubmit
+
+set -euo pipefail
+trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
+
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
+
+_run_dir=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3
+
+fail() {
+  echo "hpcsubmit: $*" >&2
+  exit 1
+}
+
+record() { # NAME: stdin becomes that file of the run folder, whole or not at all
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
+}
+
+# Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
+# waited for in the background, and again when a signal interrupted the wait.
+_stopped='' _interrupted=''
+trap '_stopped=yes _interrupted=yes' TERM
+step() {
+  "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
+  while :; do
+    _interrupted=''
+    if wait "$1"; then rc=0; else rc=$?; fi
+    [ -n "$_interrupted" ] || return "$rc"
+  done
+}
+
+# One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
+# `env -u` such a step counts the job's own GPUs and memory twice).
+_step_cpus=1
+on_every_node() {
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
+}
+
+tell_how_it_ended() { # EXIT_CODE
+  local message
+  if [ -n "$_stopped" ]; then
+    echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
+    while read -r message; do
+      case $message in
+        'srun: error: '*': task'*': '*)
+          echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          return
+          ;;
+      esac
+    done <"$_run_dir/srun.messages"
+  fi
+}
+
+on_exit() {
+  local rc=$?
+  trap - ERR EXIT
+  trap '' TERM # it arrives more than once
+  set +e
+  # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
+  tell_how_it_ended "$rc"
+  echo "$rc" | record exit
+  exit "$rc"
+}
+trap on_exit EXIT
+
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
+printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
+
+now() { # microseconds; before bash 5 in whole seconds
+  local now=${EPOCHREALTIME:-$SECONDS.000000}
+  echo "${now/[.,]/}"
+}
+
+amount() { # BYTES BEGUN: how many, in how long, at what rate
+  local took=$(($(now) - $2))
+  if (($1 < 1000000)); then
+    printf '%d kB in %d.%02d s' $((($1 + 999) / 1000)) $((took / 1000000)) $((took / 10000 % 100))
+  else
+    printf '%d.%d MB in %d.%02d s, %d MB/s' $(($1 / 1000000)) $(($1 / 100000 % 10)) \
+      $((took / 1000000)) $((took / 10000 % 100)) $(($1 / (took > 0 ? took : 1)))
+  fi
+}
+
+# ---- What the steps that prepare a node have in common
+
+whine() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
+  echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
+  sleep 0.3
+  exit 255 # ends xargs too
+}
+
+check_room() { # KIB INODES FOLDER
+  local free
+  free=$(free_of -Pk "$3")
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  free=$(free_of -Pi "$3")
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+}
+
+free_of() { # OPTION_OF_DF FOLDER: the number before the percentage; a device's name may hold blanks
+  local words word last=''
+  { read -r _ && read -ra words; } < <(df "$1" "$2" 2>/dev/null) || return 0
+  for word in "${words[@]}"; do
+    case $word in *%) break ;; esac
+    last=$word
+  done
+  case $last in '' | *[!0-9]*) ;; *) echo "$last" ;; esac
+}
+
+# ---- What the program finds in its environment
+
+export source_dir=/home/u/gan
+export project_name=gan
+export scratch_dir=/scratch/u/gan
+export exp_name=testing
+export SOURCE_DIR=/home/u/gan
+export PROJECT_NAME=gan
+export SCRATCH_DIR=/scratch/u/gan
+export EXP_NAME=testing
+export OUTPUT_DIR=/scratch/u/gan/testing/runs/r20260131-235959-a2b3
+export GLOBAL_WORLD_SIZE=4
+export PYTHONUNBUFFERED=1
+# hpcsubmit.comm, behind whatever the user has there.
+_library=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/python
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$_library"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
+export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
+
+# ---- Modules
+
+set +u # module functions are not written for it
+_modules=(singularity/3.5)
+for _module in "${_modules[@]}"; do
+  module load "$_module" || fail "module load $_module failed on $SLURMD_NODENAME"
+done
+set -u
+
+# ---- SLURM_TMPDIR, the folder on every node's own disk
+
+_job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+[ -d "${SLURM_TMPDIR:-}" ] || fail "this cluster should give every job a SLURM_TMPDIR, and gave '${SLURM_TMPDIR:-}'"
+
+# ---- The container: /home/u/gan/gan.sif
+
+_engine=singularity _image=/home/u/gan/gan.sif
+# Its home, /tmp, /db and work folder lie on the node's own disk and go with the job; /scratch_storage stays.
+_own=$SLURM_TMPDIR/.hpcsubmit-container _storage=/scratch/u/gan/testing/singularity_$_job
+_engine_options=(
+  --nv --cleanenv --no-home --writable-tmpfs
+  --pwd /home/u/gan
+  --bind "$_own/home:$HOME" --bind "$_own/tmp:/tmp" --bind "$_own/db:/db"
+  --bind "$SLURM_TMPDIR" --bind "$SLURM_TMPDIR/data:/data" --bind "$_storage:/scratch_storage"
+  --bind /home/u/gan --bind /scratch/u/gan
+  --bind "$_library:$_library:ro"
+)
+mkdir -p "$_storage" || fail "$_storage cannot be made"
+# The environment goes in by name, and is read as it is (older engines know no NO_EVAL, and would expand `$`).
+case $("$_engine" --version 2>/dev/null) in
+  apptainer*) _to_container=APPTAINERENV_ ;;
+  *) _to_container=SINGULARITYENV_ ;;
+esac
+export APPTAINER_NO_EVAL=1 SINGULARITY_NO_EVAL=1
+_passed=(
+  source_dir project_name scratch_dir exp_name SOURCE_DIR PROJECT_NAME SCRATCH_DIR EXP_NAME OUTPUT_DIR GLOBAL_WORLD_SIZE
+  SLURM_TMPDIR PYTHONUNBUFFERED SEED CUDA_VISIBLE_DEVICES MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE
+)
+# What the image's shell does before the program; $0 is the folder with hpcsubmit.comm.
+_begin=(/bin/sh -c '
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0"
+exec "$@"' "$_library")
+
+inside() { # WORDS: replaces the shell by a container that runs them
+  local name
+  for name in "${_passed[@]}" "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!HPCSUBMIT_@}"; do
+    [ -z "${!name+x}" ] || export "$_to_container$name=${!name}"
+  done
+  exec "$_engine" --quiet exec "${_engine_options[@]}" "$_image" "${_begin[@]}" "$@"
+}
+
+in_container() { # WORDS: the command of the job
+  inside /.singularity.d/runscript "$@"
+}
+
+prepare_container() { # on a node, before anything starts in the image
+  local profile=cedar machine=x86_64
+  [ -x "$(command -v "$_engine")" ] ||
+    whine "there is no $_engine: container_engine, container_modules and container_path of the profile $profile say where it is"
+  [ "$(uname -m)" = "$machine" ] || whine "$_image is for $machine, and this node is $(uname -m): build it on such a machine"
+  mkdir -p "$SLURM_TMPDIR/data" "$_own"/{home,tmp,db,work} || whine "$_own cannot be made"
+  [ -r "$_image" ] || whine "$_image cannot be read"
+  check_size
+  check_room 3375771 1 "$_own"
+  cp "$_image" "$_own/image.sif" || whine "$_image could not be copied to $_own"
+  _image=$_own/image.sif
+  check_size
+}
+
+check_size() {
+  local size should=3456789012
+  size=$(($(wc -c <"$_image")))
+  [ "$size" = "$should" ] || whine "$_image has $size bytes, and had $should when the job was submitted"
+}
+
+try_container() { # on a node: whether the image starts there, and has what the job needs
+  local said
+  said=$(in_container python -c 'import torch' 2>&1) || explain
+}
+
+explain() { # what the engine said, and what to do
+  case $said in
+    *'No runscript found'*) whine "$_image has no %runscript: submit with --container-exec" ;;
+    *"No module named 'torch'"*) whine "torch cannot be imported in $_image: install it there, or add --conda-env" ;;
+    *'no such command: '*) whine "$_image has no program '${said##*no such command: }'" ;;
+    *'read the squashfs'* | *'input/output error'*) whine "$_image is damaged: build it or copy it again" ;;
+    *'user namespace'*) whine "this node allows no containers to users: ${said##*$'\n'}" ;;
+    *fuse*)
+      whine "$_image cannot be mounted: this node has no FUSE for users. Make a sandbox folder of it with" \
+        "'$_engine build --sandbox FOLDER $_image', and submit with -s FOLDER"
+      ;;
+    *) whine "$_image does not start: ${said##*$'\n'}" ;;
+  esac
+}
+
+on_container_nodes() { # COMMANDS
+  step on_every_node --kill-on-bad-exit=1 bash -c "set -eu
+    $(declare -f prepare_container try_container inside in_container explain whine check_room free_of check_size)
+    $(declare -p _engine _image _own _engine_options _to_container _passed _begin)
+    exec 3>&2
+    $1" || {
+    [ -z "$_stopped" ] || exit 143
+    fail "the container cannot be used on every node, see above; the program is not started"
+  }
+}
+
+_begun=$(now)
+on_container_nodes 'prepare_container; try_container'
+_image=$_own/image.sif
+echo "hpcsubmit: container: to each node $(amount 3456789012 "$_begun")"
+
+# ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
+
+first_address() { # this node's address as other nodes know it; its own name may stand for 127.0.1.1 here
+  local name='' word
+  for word in $(scontrol show node "$SLURMD_NODENAME"); do
+    case $word in NodeAddr=*) name=${word#NodeAddr=} ;; esac
+  done
+  for word in $(getent ahostsv4 "$name" | cut -d' ' -f1) $(hostname -I); do
+    case $word in 127.* | *:*) ;; *) echo "$word" && return ;; esac
+  done
+  fail "no address of $SLURMD_NODENAME that other nodes can reach"
+}
+MASTER_ADDR=$(first_address)
+export MASTER_ADDR
+
+first_port() { # below 32768, and below the ports that this node gives to outgoing connections
+  local top=32768 low
+  if read -r low _ 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range && ((low > 11000 && low < top)); then top=$low; fi
+  echo $((10000 + SLURM_JOB_ID % (top - 10000)))
+}
+MASTER_PORT=$(first_port)
+export MASTER_PORT
+
+# ---- The program of /home/u/gan/experiment_configurations.txt
+
+cd "$source_dir"
+mkdir -p "$OUTPUT_DIR"
+
+program() { # each task expands the command on its own node
+  # shellcheck disable=all # the command as it is written
+  in_container python main.py --train --batch_size 6 --num_nodes 2 --gpus 2
+}
+_of_tasks=(program)
+
+# ---- The tasks: srun starts `program` for each
+_of_tasks+=(inside in_container)
+
+# The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
+launch() { # SRUN_OPTIONS
+  local task
+  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}"); $(declare -p _engine _image _engine_options _to_container _passed _begin)"
+  {
+    srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
+      bash -c "$task; program" 2>&1 >&8 |
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+  } 8>&1
+}
+
+[ -z "$_stopped" ] || exit 143
+step launch || exit
+
