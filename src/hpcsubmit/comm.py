@@ -13,12 +13,13 @@
 This file needs Python 3.8 and its standard library; torch and mpi4py are imported where they are used.
 
 Rank 0 is met at MASTER_ADDR and MASTER_PORT where they are set; the default port is 29500. Of N ranks, rank r
-begins S * r / (N - 1) seconds late, so that not all call rank 0 at once. HPCSUBMIT_STAGGER is S in seconds, 0
-for none; by default it is min(12, (N - 8) / 64), and nothing up to 8 ranks.
+begins S * r / (N - 1) seconds late, so that not all call rank 0 at once. HPCSUBMIT_STAGGER is S, in whole
+seconds, 0 for none; by default it is min(12, (N - 8) / 64), and nothing up to 8 ranks.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -55,7 +56,7 @@ class Identity(NamedTuple):
         """The GPU that the local rank gives this process, of those that it sees, or the CPU."""
         import torch
 
-        gpus = torch.cuda.device_count()
+        gpus = _gpus()
         return torch.device("cuda", (self.local_rank or 0) % gpus) if gpus else torch.device("cpu")
 
 
@@ -91,6 +92,7 @@ _OLDER = {
 _TORCH_ERRORS = (RuntimeError, ValueError, OSError)
 
 _me = _NOBODY = Identity("")
+_meetings = itertools.count()
 
 
 def rank() -> int:
@@ -189,7 +191,7 @@ def identify(method: str = "auto", environ: Mapping[str, str] | None = None) -> 
         needed = {launcher.rank: rank, launcher.size: size, "MASTER_ADDR": address or None}
         lacking = (names.replace(" ", " or ") for names, found in needed.items() if found is None)
         raise CommError(
-            f"{name} needs {' and '.join(lacking)}, not set here. Start all ranks with {launcher.start}, and"
+            f"{name} needs {', and '.join(lacking)}, not set here. Start all ranks with {launcher.start}, and"
             " hand what it sets on to containers. MASTER_ADDR is the address of rank 0's node."
         )
     return Identity(name, rank, size, local_rank, local_size, address, port)
@@ -264,7 +266,9 @@ def _join(me: Identity, seconds: float) -> Identity:
     if dist.is_initialized():
         raise CommError("There is a group already: call comm.init() in place of init_process_group().")
     store = _meet(me, seconds) if me.world_size > 1 else dist.HashStore()
-    everyone = _roll_call(store, [socket.gethostname(), *_gpus(me)], me, seconds)
+    # Before torch 2.4 a GPU does not tell its name: then NCCL itself refuses one that ranks share.
+    first = str(getattr(torch.cuda.get_device_properties(0), "uuid", me.rank)) if _gpus() else ""
+    everyone = _roll_call(store, [socket.gethostname(), _gpus(), first], me, seconds)
     hosts = [host for host, _, _ in everyone]
     # A rank has a GPU to itself where it sees enough for its node's ranks, or one that no other rank sees.
     own = (n >= hosts.count(host) or everyone.count([host, n, gpu]) == 1 for host, n, gpu in everyone if n)
@@ -294,20 +298,21 @@ def _meet(me: Identity, seconds: float) -> Any:
     setting = _number(os.environ, "HPCSUBMIT_STAGGER")
     last = min(12.0, max(0.0, (me.world_size - 8) / 64)) if setting is None else setting
     time.sleep(last * me.rank / (me.world_size - 1))
-    # Later, the others wait longer than rank 0: it tells them who did not come.
-    where = (me.address, me.port, me.world_size, opens, timedelta(seconds=seconds + 10))
+    where = (me.address, me.port, me.world_size, opens, timedelta(seconds=seconds))
     try:
         if opens and not os.environ.get("MASTER_ADDR"):
             family = socket.AF_INET6 if ":" in me.address else socket.AF_INET
             socket.create_server((me.address, 0), family=family).close()  # is it an address of this node?
-        store = _within(seconds, lambda: dist.TCPStore(*where, wait_for_workers=False))
+        store = _within(seconds + 10, lambda: dist.TCPStore(*where, wait_for_workers=False))
     except _TORCH_ERRORS as error:
         raise CommError(
             f"Rank {me.rank} of {me.world_size} cannot {'be met' if opens else 'meet rank 0'} at"
             f" {me.address}:{me.port} ({error}). MASTER_ADDR must be the address of rank 0's node, and"
             " MASTER_PORT a port that is free there and open to the others. Rank 0's own words say more."
         ) from None
-    return dist.PrefixStore("hpcsubmit/" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    store.set_timeout(timedelta(seconds=seconds + 10))  # the others are to hear from rank 0 who did not come
+    # The agent's store still has what was said in earlier attempts, and before finalize().
+    return dist.PrefixStore(f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{next(_meetings)}", store)
 
 
 def _roll_call(store: Any, word: list[Any], me: Identity, seconds: float) -> list[Any]:
@@ -333,19 +338,17 @@ def _roll_call(store: Any, word: list[Any], me: Identity, seconds: float) -> lis
         time.sleep(2 if me.rank == 0 else 0)  # the store ends with rank 0: the others hear of it first
         names = ", ".join(map(str, absent[:20])) + ", ..." * (len(absent) > 20)
         raise CommError(
-            f"Of {me.world_size} ranks, {names} did not come within {seconds:g} s. See what the log has of them;"
+            f"Of {me.world_size} ranks, {names} did not come within {seconds:g} s. The log may say why;"
             " if they are only slow, call comm.init(timeout=SECONDS) with more."
         )
     return list(words)
 
 
-def _gpus(me: Identity) -> tuple[int, str]:
-    """How many GPUs this process sees, and the name of the first."""
+def _gpus() -> int:
+    """How many GPUs this process sees."""
     import torch
 
-    count = torch.cuda.device_count()
-    # Before torch 2.4 a GPU does not tell its name: then NCCL itself refuses one that ranks share.
-    return count, str(getattr(torch.cuda.get_device_properties(0), "uuid", me.rank)) if count else ""
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
 
 
 def _form(me: Identity, store: Any) -> None:
@@ -390,6 +393,7 @@ def _describe(me: Identity) -> str:
 def _main(method: str = "auto", seconds: str = "240") -> None:
     me = identify(method)
     sys.stdout.write(f"{me.method}: {_describe(me)}\n")
+    sys.stdout.flush()  # a rank that is killed while it waits has said who it is
     if me.world_size > 1:
         init(method, float(seconds))
         sys.stdout.write(f"rank {rank()} of {world_size()} met all, and {_me.backend} sums right\n")

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PYTHON: Final = "/usr/bin/python3"
-REQUIREMENTS: Final = ("torch==2.13.0", "pytorch-lightning", "scikit-learn", "setuptools")
+REQUIREMENTS: Final = (
+    "torch==2.13.0",
+    "pytorch-lightning",
+    "scikit-learn",
+    "setuptools",
+    "accelerate",
+    "mpi4py",
+)
 
 _LIMIT: Final = 1800.0
 # Of the caller's environment, what would lead pip or the new Python to another installation.

@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing, and starts none of their daemons.
 
 SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server
-  libpmix2 iproute2 procps util-linux python3-venv)
+  libpmix2 openmpi-bin iproute2 procps util-linux python3-venv)
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK="# made by hpcsubmit's test cluster for one apt-get, and removed after it"
 
