@@ -1,6 +1,7 @@
 """The documentation tells the truth: its tables, links, commands, profiles and file names."""
 
 import importlib
+import itertools
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from container_engine import sif
 from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +20,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
     (ROOT / "docs").glob("*.md")
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters", "gpus")
+SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters", "container", "gpus")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -127,14 +129,15 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
     if "--version" in arguments or "--help" in arguments:
         assert sandbox.hpcsubmit(*arguments).code == 0
         return
-    if name == "clean" and arguments:
-        name = f"clean_{arguments.pop(0)}"
+    if name in ("clean", "container") and arguments:
+        name = f"{name}_{arguments.pop(0)}"
     parser = importlib.import_module(f"hpcsubmit.cli.{name}").command
     options = parser.make_context("hpcsubmit", list(arguments)).params
     before = [] if name == "submit" else [name]
     if name in ("submit", "stage"):
         provide(sandbox, options.get("configs"))
         provide_data(sandbox, (*options["data"], *options.get("words", ())))
+        provide_software(sandbox, arguments)
     if options.get("env_on_node") or name == "env":
         shutil.rmtree(sandbox.project / "virtual_env")  # it would be the user's own
         sandbox.write("numpy\n", sandbox.project / "requirements.txt")
@@ -153,6 +156,23 @@ def provide(sandbox: Sandbox, configs: Path | None) -> None:
             sandbox.write(text, sandbox.root / "home" / place.removeprefix("~/"))
     cedar = sandbox.root / "home/.config/hpcsubmit/profiles/cedar.yaml"
     cedar.unlink()  # it replaces the accounts that other commands name
+
+
+def provide_software(sandbox: Sandbox, arguments: Sequence[str]) -> None:
+    """Put images, what is mounted and conda environments where a command names them."""
+    home = sandbox.root / "home"
+    for option, value in itertools.pairwise(arguments):
+        if option == "-s" and value.endswith(".sif"):
+            sif(sandbox.project / value)
+        elif option == "-s":
+            (sandbox.project / value / "bin").mkdir(parents=True)
+        elif option == "--bind" and value.startswith("~/"):
+            (home / value.split(":")[0].removeprefix("~/")).mkdir()
+        elif option == "--conda-env":
+            env = home / "miniforge3/envs" / Path(value).name
+            (env / "conda-meta").mkdir(parents=True)
+            sandbox.write("", env / "bin/python")
+            (env / "bin/python").chmod(0o755)
 
 
 def provide_data(sandbox: Sandbox, words: Sequence[str]) -> None:

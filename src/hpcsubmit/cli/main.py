@@ -20,6 +20,7 @@ COMMANDS = {
     "cancel": "end jobs",
     "clean": "remove what nothing needs any more: clean nodes, clean data, clean env",
     "stage": "pack data ahead of any job; stage --list shows what is packed",
+    "container": "make the image of container jobs: container init, container build",
     "env": "the environment of the project's jobs: what it is, and its building",
     "runs": "list what was submitted; runs show RUN prints one",
     "clusters": "list the cluster profiles; clusters show NAME prints one",

@@ -1,0 +1,1 @@
+"""Images of the project for container jobs: their definition, and their building."""
