@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpcsubmit.staging.paths import cannot_read, changes
+from hpcsubmit.staging.reading import Facts, facts_of
 from hpcsubmit.staging.shards import Piece, Shard
 from hpcsubmit.staging.tar_format import BLOCK, END, header
 from hpcsubmit.staging.tar_format import FILE as TAR_FILE
 from hpcsubmit.staging.tar_format import FOLDER as TAR_FOLDER
 from hpcsubmit.staging.tar_format import SYMLINK as TAR_SYMLINK
-from hpcsubmit.staging.walk import FILE, FORMAT, SYMLINK, Facts, facts_of, join
+from hpcsubmit.staging.walk import FILE, FORMAT, SYMLINK, join
 
 _SMALL = 64 << 10  # bytes of a file that is read and written with others; larger ones the system copies
 _GATHERED = 256 << 10  # bytes that are written at once

@@ -114,7 +114,7 @@ class _Packing(NamedTuple):
         workers = Workers()
         try:
             with workers:
-                count = min(_cores(), _MOST_WORKERS, len(shards))
+                count = min(Workers.cores(), _MOST_WORKERS, len(shards))
                 workers.start(count, lambda report: self._work(shards, queue, report))
                 self._wait(workers, sum(shard.size for shard in shards), progress)
         except BaseException:
@@ -204,11 +204,6 @@ class _Packing(NamedTuple):
             for path in list(self.store.unfinished.iterdir()):
                 if path.name.endswith(endings):
                     path.unlink(missing_ok=True)
-
-
-def _cores() -> int:
-    """The cores that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _worker(pid: int) -> str:

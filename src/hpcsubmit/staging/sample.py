@@ -13,10 +13,11 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.running import Filter
 from hpcsubmit.staging.paths import cannot_read
+from hpcsubmit.staging.reading import Facts
 from hpcsubmit.staging.shards import Shard
 from hpcsubmit.staging.tar_format import FILE as TAR_FILE
 from hpcsubmit.staging.tar_format import header
-from hpcsubmit.staging.walk import FILE, FORMAT, Facts, join
+from hpcsubmit.staging.walk import FILE, FORMAT, join
 
 MODES = ("auto", "none", "gzip", "zstd")
 """What --data-compress takes."""

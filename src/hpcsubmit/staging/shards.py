@@ -7,8 +7,9 @@ import zlib
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
+from hpcsubmit.staging.reading import Row
 from hpcsubmit.staging.tar_format import END, header_size, padding
-from hpcsubmit.staging.walk import FILE, FOLDER, FORMAT, SYMLINK, Row, Scan, is_folder, join
+from hpcsubmit.staging.walk import FILE, FOLDER, FORMAT, SYMLINK, Scan, is_folder, join
 
 VERSION = 1
 """Of the cuts and of what an archive holds: none takes another version's archive for its own."""
