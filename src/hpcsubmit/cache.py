@@ -2,11 +2,13 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from hpcsubmit.frozen import frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen
 class Cache:
     """A folder of this user's; a cache that cannot be used is as good as an empty one, never an error.
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
+from hpcsubmit.frozen import frozen
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
 from hpcsubmit.project import PROFILE_NAME, Project
 from hpcsubmit.yaml_file import read_yaml
@@ -18,14 +19,16 @@ GENERIC = "generic"
 NO_SBATCH = "there is no sbatch on the PATH"
 
 
-class Cluster(NamedTuple):
+@frozen
+class Cluster:
     """A profile, and the file that each of its values came from (`default` where none gave it)."""
 
     profile: Profile
     origins: Mapping[str, str]
 
 
-class Clusters(NamedTuple):
+@frozen
+class Clusters:
     """All profiles: shipped ones, the user's over them, the project's over both, field by field."""
 
     user_folder: Path
@@ -71,7 +74,8 @@ class Clusters(NamedTuple):
         )
 
 
-class Surroundings(NamedTuple):
+@frozen
+class Surroundings:
     """What a cluster is detected by.
 
     cluster_name: asks Slurm for its ClusterName, "" where it does not say; called only if nothing else told.
@@ -83,7 +87,8 @@ class Surroundings(NamedTuple):
     cluster_name: Callable[[], str]
 
 
-class Choice(NamedTuple):
+@frozen
+class Choice:
     """The name of the chosen profile and why it was chosen."""
 
     name: str

@@ -2,11 +2,12 @@
 
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.shellwords import SCRIPT_HINT, Word, split_words
 
 LARGEST_FILE = 1_000_000
@@ -24,7 +25,7 @@ _RESERVED = frozenset(
 _DECLARATIONS = frozenset(("alias", "declare", "eval", "export", "let", "local", "readonly", "typeset"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Command:
     """One simple command.
 

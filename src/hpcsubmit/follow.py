@@ -2,11 +2,11 @@
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.queue import is_forgotten, statuses
 from hpcsubmit.record import EXIT
@@ -23,7 +23,7 @@ GIVE_UP = 30.0
 """Seconds after which a job that no command knows has ended, if its script or squeue says so too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Followed:
     """How a job ended.
 

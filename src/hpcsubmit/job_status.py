@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+from hpcsubmit.frozen import frozen
 from hpcsubmit.slurm import JobId
 
 
@@ -68,7 +68,7 @@ _SPELLINGS: Mapping[str, JobState] = {state.value: state for state in JobState} 
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JobStatus:
     """What one Slurm command said of one job.
 

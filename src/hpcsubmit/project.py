@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
+from hpcsubmit.frozen import frozen
 from hpcsubmit.values import script_path
 from hpcsubmit.yaml_file import read_yaml
 
@@ -18,7 +19,7 @@ PROFILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 CONFIGURATION_KEYS = ("cluster", "profiles")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Project:
     """The user's project: the folder that a job runs in, and what its hpcsubmit.yaml says.
 

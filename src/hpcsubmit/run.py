@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpcsubmit.frozen import frozen
 from hpcsubmit.plan import RECORDS
 from hpcsubmit.record import EXIT, PLAN, RESULT, STARTED, expand_log
 from hpcsubmit.slurm import JobId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Run:
     """One submission as its folder tells it.
 

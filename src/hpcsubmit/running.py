@@ -9,13 +9,16 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Self
+
+from hpcsubmit.frozen import frozen
 
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores for itself, and a program it starts should not."""
 
 
-class Completed(NamedTuple):
+@frozen
+class Completed:
     """A command that ended: its exit code (negative: the signal that ended it) and what it wrote."""
 
     code: int
@@ -80,7 +83,7 @@ class Running:
     def completed(self) -> Completed:
         """Return how the command ended."""
         stdout, stderr = (bytes(text).decode(errors="replace") for text in self._written)
-        return Completed(os.waitstatus_to_exitcode(self._status or 0), stdout, stderr)
+        return Completed(code=os.waitstatus_to_exitcode(self._status or 0), stdout=stdout, stderr=stderr)
 
     def _ended(self) -> bool:
         if self._status is None:
@@ -133,6 +136,11 @@ class Workers:
         self._at_work: list[int] = []
         self._lines, self._lines_end = os.pipe()
 
+    @staticmethod
+    def cores() -> int:
+        """Return the cores that this process may use, where the system tells."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
     def __enter__(self) -> Self:
         return self
 
@@ -161,6 +169,10 @@ class Workers:
         while chunk := os.read(self._lines, 1 << 16):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+
+    def output(self) -> bytes:
+        """Wait for all that they write, which need not be lines."""
+        return b"".join(iter(lambda: os.read(self._lines, 1 << 20), b""))
 
     def codes(self) -> list[int]:
         """Wait for the end of those at work; return their exit codes (negative: a signal's number)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.host import CommandTimedOut, Host
 from hpcsubmit.running import Completed
 from hpcsubmit.slurm import JobId, caller_variables, parse_submission
@@ -18,7 +19,8 @@ class Unanswered(HpcSubmitError):
     """sbatch named no job and did not refuse either: whether there is a job is not known."""
 
 
-class Accepted(NamedTuple):
+@frozen
+class Accepted:
     """A job that sbatch took: its id, the line that says so, and what else sbatch said."""
 
     job: JobId

@@ -6,10 +6,11 @@ finer points (quotes inside "${x:-...}", say) the word is refused: what is accep
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 
 SCRIPT_HINT = (
     "put it in a script, say run.sh, and write here: bash run.sh (to pass such characters to the program, "
@@ -36,7 +37,7 @@ _ARITHMETIC = r"[A-Za-z0-9_ \t+*/%<>=!&|^~?:,()-]"
 _PARAMETER = r"(?s)\{[#!]?[A-Za-z_][A-Za-z0-9_]*(?:[:=+?#%/^,-].*)?\}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Word:
     """One word of a command.
 

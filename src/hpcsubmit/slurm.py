@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.frozen import frozen
 
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./^~-]+")
 
@@ -21,7 +21,7 @@ def quote_directive(value: str) -> str:
     return f'"{escaped}"'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Directive:
     """One `#SBATCH --name=value` line; a `value` of None is an option without one."""
 
@@ -39,7 +39,7 @@ class Directive:
         return f"#SBATCH --{self.name}{value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JobId:
     """A Slurm job number, with the array task's number where there is one."""
 

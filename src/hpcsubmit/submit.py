@@ -4,10 +4,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.host import Host, hangups_interrupt, make_folder
 from hpcsubmit.plan import Plan
 from hpcsubmit.project import Project
@@ -20,7 +20,8 @@ GIT_TIMEOUT = 5.0
 """Seconds that git may take to name the state of the code; a record without it is still a record."""
 
 
-class Submission(NamedTuple):
+@frozen
+class Submission:
     """A job that the scheduler accepted.
 
     line: sbatch's line with the job. remarks: what else sbatch said, "" for nothing. log: the file that the

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcsubmit.frozen import frozen
 from hpcsubmit.slurm import Directive, JobId
 
 
-class Build(NamedTuple):
+@frozen
+class Build:
     """What is left to do for an environment; `environment.sbatch.j2` prints it as one script.
 
     source: the file that names the packages. makes, packs: whether the environment is to be made, and

@@ -1,15 +1,15 @@
 """The id of a wandb sweep."""
 
 import re
-from dataclasses import dataclass
 
 from hpcsubmit.errors import UsageError
+from hpcsubmit.frozen import frozen
 
 _SWEEP_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _SWEEP_PLACEHOLDERS = frozenset(("SWEEP_ID", "SWEEPID", "SWEEP-ID", "YOUR_SWEEP_ID"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WandbSweepId:
     """A wandb sweep: its id, and its entity and project where both were given; UsageError for other forms."""
 

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpcsubmit.environments.interpreter import find_python
 from hpcsubmit.environments.layout import BUILT, LINK, generations, is_users_own, manifest_of, read_stamp
 from hpcsubmit.environments.sources import REQUIREMENTS, Source, find_source
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project
@@ -19,7 +20,8 @@ FORMAT = "1"
 """Part of every key: another way to build makes another environment."""
 
 
-class Wish(NamedTuple):
+@frozen
+class Wish:
     """What is asked for of an environment.
 
     on_node: whether every node unpacks it. rebuild: whether a new generation is made of one that is finished.
@@ -32,7 +34,8 @@ class Wish(NamedTuple):
     partition: str | None = None
 
 
-class Ingredients(NamedTuple):
+@frozen
+class Ingredients:
     """What an environment is made from. python: as `find_python` says; with modules its name alone."""
 
     source: Source
@@ -61,7 +64,8 @@ def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) 
     source = find_source(project.root)
     if source is None:
         raise _nothing_to_make_it_from(project.root)
-    made_from = Ingredients(source, _python(profile, host, read_stamp(link) or {}), digest(source))
+    python = _python(profile, host, read_stamp(link) or {})
+    made_from = Ingredients(source=source, python=python, files=digest(source))
     return _newest(made_from, project, host, profile, wish)
 
 

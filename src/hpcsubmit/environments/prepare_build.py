@@ -73,8 +73,13 @@ def _find_links(place: str) -> str:
 
 def _stamp(made_from: Ingredients) -> str:
     """What the stamp tells of the environment, as one line."""
-    source, python, files = made_from
-    return json.dumps({"source": source.path.name, "files": files, "python": dict(python)})
+    return json.dumps(
+        {
+            "source": made_from.source.path.name,
+            "files": made_from.files,
+            "python": dict(made_from.python),
+        }
+    )
 
 
 def _directives(path: Path, profile: Profile, wish: Wish) -> tuple[Directive, ...]:

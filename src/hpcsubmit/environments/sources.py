@@ -3,9 +3,9 @@
 import os
 import shlex
 from pathlib import Path
-from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.frozen import frozen
 
 PIPFILE, PIPFILE_LOCK = "Pipfile", "Pipfile.lock"
 REQUIREMENTS = "requirements.txt"
@@ -14,7 +14,8 @@ PYPROJECT, UV_LOCK = "pyproject.toml", "uv.lock"
 _INCLUDING = {"-r": "r", "--requirement": "r", "-c": "c", "--constraint": "c"}
 
 
-class Source(NamedTuple):
+@frozen
+class Source:
     """The file that counts, with those that belong to it: a lock, or what a requirements.txt includes.
 
     files: what stands in each, by its path as the project's folder sees it; path itself comes first.
@@ -31,11 +32,15 @@ def find_source(root: Path) -> Source | None:
     """
     if (root / PIPFILE).is_file():
         names = [PIPFILE, PIPFILE_LOCK] if (root / PIPFILE_LOCK).is_file() else [PIPFILE]
-        return Source(root / PIPFILE, tuple((name, _read(root / name)) for name in names))
+        return Source(path=root / PIPFILE, files=tuple((name, _read(root / name)) for name in names))
     if (root / REQUIREMENTS).is_file():
-        return Source(root / REQUIREMENTS, tuple(_with_included(root, root / REQUIREMENTS, {}).items()))
+        return Source(
+            path=root / REQUIREMENTS, files=tuple(_with_included(root, root / REQUIREMENTS, {}).items())
+        )
     if (root / UV_LOCK).is_file() and (root / PYPROJECT).is_file():
-        return Source(root / UV_LOCK, tuple((name, _read(root / name)) for name in (UV_LOCK, PYPROJECT)))
+        return Source(
+            path=root / UV_LOCK, files=tuple((name, _read(root / name)) for name in (UV_LOCK, PYPROJECT))
+        )
     return None
 
 
