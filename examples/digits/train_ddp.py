@@ -1,7 +1,7 @@
 """Train on the digits with plain PyTorch: alone, or in every process that torchrun, srun or mpirun starts.
 
-In a job, hpcsubmit.comm is there. By hand, in a checkout: `export PYTHONPATH=src`, and then
-`python examples/digits/train_ddp.py` or `torchrun --standalone --nproc-per-node 2 examples/digits/train_ddp.py`.
+In a job, hpcsubmit.comm is there. By hand, in a checkout, `export PYTHONPATH=$PWD/src` comes first, and then
+`cd examples/digits` with `python train_ddp.py` or `torchrun --standalone --nproc-per-node 2 train_ddp.py`.
 """
 
 import argparse

@@ -24,52 +24,61 @@ def find_conda_env(wanted: str, folder: Path, environ: Mapping[str, str]) -> Con
 
     Names are looked up where conda and mamba do: CONDA_ENVS_PATH, the installation that is active or that
     CONDA_EXE or MAMBA_ROOT_PREFIX names, ~/.conda/environments.txt, and the usual folders of the home.
-    Raises HpcSubmitError where there is none of that name, or several.
+    `base` is an installation itself. Raises HpcSubmitError where there is none of that name, or several.
     """
     if "/" in wanted:
-        path = Path(os.path.normpath(folder / Path(wanted).expanduser()))
-        return _checked(CondaEnv(script_path(path, "the conda environment"), path.name))
-    known = {path: None for path in _environments(environ) if _is_environment(path)}
-    found = [path for path in known if path.name == wanted]
+        given = _home(environ) / wanted[2:] if wanted.startswith("~/") else folder / wanted
+        path = Path(os.path.normpath(given))
+        return _checked(script_path(path, "the conda environment"))
+    known = {path: _name(path) for path in _environments(environ) if _is_folder(path / "conda-meta")}
+    found: dict[str, Path] = {}
+    for path, name in known.items():
+        if name == wanted:
+            found.setdefault(os.path.realpath(path), path)
     if not found:
-        names = sorted({path.name for path in known})
+        names = sorted(set(known.values()))
         hint = did_you_mean(wanted, names) if names else "give its path: --conda-env /path/to/envs/NAME"
         there = f"; there are {', '.join(names)}" if names else ""
         raise HpcSubmitError(f"there is no conda environment named '{wanted}'{there}", hint)
-    if len({path.resolve() for path in found}) > 1:
+    paths = [*found.values()]
+    if len(paths) > 1:
         raise HpcSubmitError(
-            f"several conda environments are named '{wanted}': {', '.join(map(str, found))}",
-            f"give the path of the one: --conda-env {found[0]}",
+            f"several conda environments are named '{wanted}': {', '.join(map(str, paths))}",
+            f"give the path of the one: --conda-env {paths[0]}",
         )
-    return CondaEnv(script_path(found[0], "the conda environment"), wanted)
+    return _checked(script_path(paths[0], "the conda environment"))
 
 
-def _checked(env: CondaEnv) -> CondaEnv:
-    if not env.path.is_dir():
+def _checked(path: Path) -> CondaEnv:
+    if not _is_folder(path):
+        hint = "conda env list shows those there are"
+        raise HpcSubmitError(f"there is no conda environment {path}", hint)
+    if not _is_folder(path / "conda-meta"):
         raise HpcSubmitError(
-            f"there is no conda environment {env.path}", "conda env list shows those there are"
-        )
-    if not _is_environment(env.path):
-        raise HpcSubmitError(
-            f"{env.path} is no conda environment: it has no conda-meta and bin/python",
+            f"{path} is no conda environment: it has no folder conda-meta",
             "give the environment's own folder, such as ~/miniforge3/envs/NAME",
         )
-    return env
+    if not os.access(path / "bin" / "python", os.X_OK):
+        raise HpcSubmitError(
+            f"the conda environment {path} has no bin/python", f"conda install --prefix {path} python"
+        )
+    return CondaEnv(path, _name(path))
 
 
-def _is_environment(path: Path) -> bool:
-    return (path / "conda-meta").is_dir() and (path / "bin" / "python").exists()
+def _name(path: Path) -> str:
+    """The name that conda shows; `condabin` is part of an installation alone."""
+    return "base" if _is_folder(path / "condabin") else path.name
 
 
 def _environments(environ: Mapping[str, str]) -> Iterator[Path]:
     """Every folder that may be an environment, the surest first."""
-    home = Path(environ.get("HOME") or "/nonexistent")
+    home = _home(environ)
     for folder in filter(None, environ.get("CONDA_ENVS_PATH", environ.get("CONDA_ENVS_DIRS", "")).split(":")):
         yield from _below(Path(folder))
-    if executable := environ.get("CONDA_EXE"):
-        yield from _below(Path(executable).parents[1] / "envs")
+    if len(parents := Path(environ.get("CONDA_EXE", "")).parents) > 1:  # ROOT/bin/conda
+        yield from _installation(parents[1])
     if root := environ.get("MAMBA_ROOT_PREFIX"):
-        yield from _below(Path(root) / "envs")
+        yield from _installation(Path(root))
     if active := environ.get("CONDA_PREFIX"):
         yield Path(active)
     try:
@@ -77,8 +86,17 @@ def _environments(environ: Mapping[str, str]) -> Iterator[Path]:
     except OSError:
         listed = ""
     yield from (Path(line) for line in listed.splitlines() if line.startswith("/"))
-    for root in _ROOTS:
-        yield from _below(home / root / "envs")
+    for name in _ROOTS:
+        yield from _installation(home / name)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or "/nonexistent")
+
+
+def _installation(root: Path) -> Iterator[Path]:
+    yield root
+    yield from _below(root / "envs")
 
 
 def _below(folder: Path) -> list[Path]:
@@ -86,3 +104,8 @@ def _below(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder; Path.is_dir() raises where one on the way may not be entered."""
+    return os.path.isdir(path)  # noqa: PTH112

@@ -1,5 +1,6 @@
 """The container of a job: what is mounted where, and how the engine is started. Decided, pure."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -7,16 +8,18 @@ from typing import NamedTuple
 from hpcsubmit.conda import CondaEnv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.profile import Profile
-from hpcsubmit.request import Bind, Request
+from hpcsubmit.request import Bind, Launcher, Request
 from hpcsubmit.values import script_path
 
 PASSED = (
-    "SLURM_TMPDIR", "PYTHONUNBUFFERED", "SEED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT", "RANK",
+    "PYTHONUNBUFFERED", "SEED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT", "RANK",
     "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
 )  # fmt: skip
 """The variables that every container gets, besides those that the plan exports."""
-FAMILIES = ("SLURM_", "PMI", "NCCL_", "OMP_", "WANDB_", "TORCH_", "HPCSUBMIT_")
+FAMILIES = ("SLURM_", "PMI", "NCCL_", "GLOO_", "OMP_", "WANDB_", "TORCH_", "HPCSUBMIT_")
 """What the names of further variables begin with that every container gets; PMI also stands for PMIX."""
+_OF_ANY_LIBRARY = (Launcher.SRUN, Launcher.PMI, Launcher.RANKS)
+"""The launchers whose programs need not use PyTorch."""
 
 
 class Image(NamedTuple):
@@ -65,7 +68,8 @@ def container(
     *,
     image: Image | None,
     conda: CondaEnv | None,
-    experiment_dir: Path,
+    project_root: Path,
+    scratch_dir: Path,
     exported: Sequence[str],
     distributed: bool,
     several_per_node: bool,
@@ -76,8 +80,12 @@ def container(
     exported: the names of the variables that the script exports for the program.
     """
     if image is None:
-        _check_no_container_options(request)
+        check_without_image(request)
         return None
+    bindable(project_root, "the project")
+    bindable(scratch_dir, "the scratch folder")
+    if conda:
+        bindable(conda.path, "the conda environment")
     copied = profile.container_on_node if request.container_on_node is None else request.container_on_node
     if copied and not image.size:
         if request.container_on_node:
@@ -95,11 +103,11 @@ def container(
         copied=copied,
         transfer=transfer,
         contained=not (several_per_node or request.num_nodes > 1),
-        binds=request.binds,
+        binds=tuple(bind._replace(target=os.path.normpath(bind.target)) for bind in request.binds),
         workdir=request.workdir,
-        storage=experiment_dir,
+        storage=scratch_dir / request.exp_name,
         names=tuple(dict.fromkeys((*exported, *PASSED, *request.pass_env))),
-        checks_torch=distributed,
+        checks_torch=distributed and request.launcher not in _OF_ANY_LIBRARY,
         conda=conda,
     )
 
@@ -118,7 +126,8 @@ def bindable(path: Path, what: str) -> Path:
     return path
 
 
-def _check_no_container_options(request: Request) -> None:
+def check_without_image(request: Request) -> None:
+    """Raise HpcSubmitError for an option of containers; for requests without an image."""
     given = {
         "--workdir": request.workdir,
         "--bind": request.binds,

@@ -1,21 +1,25 @@
 """Looks at a container's image: whether it is one, how large, and for which machines."""
 
 import os
+import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from hpcsubmit.container import Image, bindable
-from hpcsubmit.errors import HpcSubmitError, did_you_mean
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.request import Bind
+from hpcsubmit.values import nearest_path
 
 _MACHINES = {
-    b"01": "i686", b"02": "x86_64", b"04": "aarch64", b"05": "ppc64", b"06": "ppc64le", b"11": "s390x",
+    b"02": "x86_64", b"04": "aarch64", b"05": "ppc64", b"06": "ppc64le", b"11": "s390x",
     b"12": "riscv64",
 }  # fmt: skip
-"""`uname -m` by the code in the header of a SIF file (sylabs/sif, pkg/sif/arch.go; no 32-bit ARM)."""
-_MAGIC = slice(32, 41)
-_MACHINE = slice(45, 47)
-"""After the launch line of 32 bytes: SIF_MAGIC and a NUL, the version in 3, the machine in 3 (sif.go)."""
+"""`uname -m` by the code in the header of a SIF file (sylabs/sif, pkg/sif/arch.go): without those of 32 bits,
+which other machines can run."""
+_HEADER = 128
+_MAGIC, _MACHINE, _DATA = slice(32, 41), slice(45, 47), (112, 120)
+"""Of the header: SIF_MAGIC, the machine, and where its data begin and how long they are (sif.go)."""
 
 _EVERY_MACHINE_HAS_ITS_OWN = ("/tmp", "/var", "/dev", "/run", "/localscratch")  # noqa: S108
 
@@ -25,48 +29,73 @@ def look_at_image(wanted: Path, folder: Path) -> Image:
 
     Raises HpcSubmitError where there is none, where it cannot be read, or is no image.
     """
-    path = bindable(Path(os.path.normpath(folder / wanted.expanduser())), "the container image")
-    if path.is_dir():
+    if source := re.match(r"(docker|oras|library|shub|https?):/+", str(wanted)):
+        where = f"{source[1]}://{str(wanted)[source.end() :]}"
+        name = wanted.name.partition(":")[0].removesuffix(".sif")
+        raise HpcSubmitError(
+            f"the container image must lie on the cluster, and {where} does not",
+            f"fetch it once: apptainer pull {name}.sif {where}",
+        )
+    expanded = os.path.expanduser(wanted)  # noqa: PTH111 - Path's raises where there is no such user
+    path = bindable(Path(os.path.normpath(folder / expanded)), "the container image")
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise HpcSubmitError(f"there is no container image {path}", _nearest(path)) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(found.st_mode):
         return _sandbox(path)
-    if not path.exists():
-        raise HpcSubmitError(f"there is no container image {path}", _nearest(path))
-    if path.suffix != ".sif":
+    if path.suffix != ".sif" or not stat.S_ISREG(found.st_mode):
         raise HpcSubmitError(
             f"the container image must be a .sif file or a sandbox folder, not {path}",
             f"make one: apptainer build {path.stem}.sif SOURCE",
         )
+    return _sif(path)
+
+
+def check_binds(binds: Sequence[Bind], node_local_base: str) -> None:
+    """Raise HpcSubmitError for what cannot be mounted, and for a source that is known here to be missing.
+
+    A path whose first folder is not here, or is every machine's own, may be there on the nodes; they look.
+    So may one below node_local_base.
+    """
+    own = (*_EVERY_MACHINE_HAS_ITS_OWN, node_local_base)
+    for bind in binds:
+        bindable(bind.source, "--bind")
+        bindable(Path(bind.target), "--bind")
+        if any(map(bind.source.is_relative_to, own)) or not Path(*bind.source.parts[:2]).exists():
+            continue
+        try:
+            bind.source.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise HpcSubmitError(
+                f"--bind {bind.source}: there is no such folder or file", _nearest(bind.source)
+            ) from error
+        except OSError as error:
+            raise _unreadable(bind.source, error, "--bind") from error
+
+
+def _sif(path: Path) -> Image:
     try:
         with path.open("rb") as file:
-            header = file.read(64)
+            header = file.read(_HEADER)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(header) < _HEADER or header[_MAGIC] != b"SIF_MAGIC":
+        raise HpcSubmitError(f"{path} is no container image", "build it, or copy it here, again")
+    whole = sum(int.from_bytes(header[at : at + 8], "little", signed=True) for at in _DATA)
+    if size < whole:
         raise HpcSubmitError(
-            f"the container image {path} cannot be read: {error.strerror}", "check who may read it: ls -l"
-        ) from error
-    if header[_MAGIC] != b"SIF_MAGIC":
-        raise HpcSubmitError(
-            f"{path} is no container image, or only a part of one", "build it, or copy it here, again"
+            f"{path} is only a part of an image: {size} of {whole} bytes", "build it, or copy it here, again"
         )
     return Image(path=path, size=size, machine=_MACHINES.get(header[_MACHINE], ""))
 
 
-def check_binds(binds: Sequence[Bind]) -> None:
-    """Raise HpcSubmitError for a source that is missing where this machine can tell.
-
-    A path whose first folder is not here, or is every machine's own, may be there on the nodes; they look.
-    """
-    for bind in binds:
-        bindable(bind.source, "--bind")
-        first = Path(*bind.source.parts[:2])
-        if first.exists() and str(first) not in _EVERY_MACHINE_HAS_ITS_OWN and not bind.source.exists():
-            raise HpcSubmitError(
-                f"--bind {bind.source}: there is no such folder or file", _nearest(bind.source)
-            )
-
-
 def _sandbox(path: Path) -> Image:
     if not os.access(path, os.R_OK | os.X_OK):
-        raise HpcSubmitError(f"the sandbox folder {path} cannot be read", "check who may read it: ls -ld")
+        raise HpcSubmitError(f"the sandbox folder {path} cannot be read", f"check who may: ls -ld {path}")
     if not any((path / name).exists() for name in (".singularity.d", "bin", "usr")):
         raise HpcSubmitError(
             f"{path} is a folder, and no container: it holds neither .singularity.d nor bin nor usr",
@@ -75,9 +104,10 @@ def _sandbox(path: Path) -> Image:
     return Image(path=path, size=0)
 
 
+def _unreadable(path: Path, error: OSError, what: str = "the container image") -> HpcSubmitError:
+    return HpcSubmitError(f"{what} {path} cannot be read: {error.strerror}", f"check who may: ls -ld {path}")
+
+
 def _nearest(path: Path) -> str:
-    try:
-        beside = [each.name for each in path.parent.iterdir() if not each.name.startswith(".")]
-    except OSError:
-        return f"there is no folder {path.parent} either"
-    return did_you_mean(path.name, beside) if beside else f"{path.parent} is empty"
+    near = nearest_path(path)
+    return f"did you mean {near}?" if near else f"see what there is: ls {path.parent}"

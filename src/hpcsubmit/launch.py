@@ -1,6 +1,8 @@
 """How a job's program is started: the kind of job, and what each kind makes of the user's command."""
 
 from enum import StrEnum
+from itertools import takewhile
+from pathlib import PurePosixPath
 from typing import NamedTuple, assert_never
 
 from hpcsubmit.errors import HpcSubmitError
@@ -37,6 +39,11 @@ class JobKind(StrEnum):
         return f"{self.value}_dist" if self.distributed else "standard"
 
     @property
+    def shown(self) -> str:
+        """A job of this kind, as a sentence names it: `a plain job`, `an srun job`."""
+        return f"{'an' if self in (JobKind.ACCELERATE, JobKind.SRUN) else 'a'} {self.value} job"
+
+    @property
     def task_per_gpu(self) -> bool:
         """Whether Slurm starts a task for every GPU, and not one on every node."""
         return self in (JobKind.LIGHTNING, JobKind.SRUN, JobKind.PMI)
@@ -61,6 +68,7 @@ class Program(NamedTuple):
     assignments, names: the `NAME=value` words of the command as bash source, and their names.
     launcher: the words before the own options of torchrun or accelerate; empty for other kinds.
     no_python: whether these are told that the command names its interpreter itself.
+    own_strategy: whether the command's own options of accelerate say how the processes train together.
     arguments: the words of the command, or of what they start; bash source, expanded on the node.
     python: the word that starts Python on every rank.
     """
@@ -70,16 +78,17 @@ class Program(NamedTuple):
     arguments: tuple[Word, ...]
     launcher: tuple[Word, ...] = ()
     no_python: bool = False
+    own_strategy: bool = False
     python: Word = Word(raw="python", literal="python")
 
 
 def program_for(kind: JobKind, command: Command, request: Request, profile: Profile) -> Program:
     """Make the program of a job from the user's command; raises HpcSubmitError where it does not fit."""
-    if kind is JobKind.ACCELERATE and _literals(command.words[:2]) == ["accelerate", "launch"]:
-        return _accelerate_launch(command)
+    if kind is JobKind.ACCELERATE and (launcher := _own_launcher(command)):
+        return _accelerate_launch(command, launcher)
     if kind.distributed and not command.python_word:
         raise HpcSubmitError(
-            f"a {kind.value} job starts Python on every rank, but the command in {command.source} starts "
+            f"{kind.shown} starts Python on every rank, but the command in {command.source} starts "
             f"'{command.program}'",
             "begin the command with python, or ask for one GPU on one node without -W",
         )
@@ -139,15 +148,35 @@ def _launched(command: Command, launcher: tuple[str, ...], module: str) -> Progr
 
 _OF_THE_JOB = (
     "--num_machines", "--num_processes", "--machine_rank", "--main_process_ip", "--main_process_port",
-    "--multi_gpu", "--same_network", "--rdzv_backend",
+    "--multi_gpu", "--gpu_ids",
 )  # fmt: skip
 """The options of `accelerate launch` that follow from the job."""
+_STRATEGIES = (
+    "--config_file", "--use_deepspeed", "--use_fsdp", "--use_megatron_lm", "--use_parallelism_config",
+    "--cpu", "--tpu",
+)  # fmt: skip
+"""Those that say how the processes train together; accelerate refuses --multi_gpu beside most of them."""
 
 
-def _accelerate_launch(command: Command) -> Program:
+def _own_launcher(command: Command) -> int:
+    """How many words of the command are `accelerate launch`, or python and that module; 0 for none."""
+    words = _literals(command.words[:3])
+    if command.python_word and words[1:] == ["-m", "accelerate.commands.launch"]:
+        return 3
+    return 2 if PurePosixPath(command.program).name == "accelerate" and words[1:2] == ["launch"] else 0
+
+
+def _accelerate_launch(command: Command, launcher: int) -> Program:
     """The user's own `accelerate launch OPTIONS SCRIPT ...`, which gets the job's options in front."""
-    for word in command.words:
-        taken = next((o for o in _OF_THE_JOB if word.literal == o or word.begins_with(f"{o}=")), None)
+    words = command.words[launcher:]
+    if not words:
+        raise HpcSubmitError(
+            f"the command in {command.source} gives accelerate nothing to run",
+            "write the script behind it: accelerate launch main.py",
+        )
+    options = [_option(word) for word in takewhile(lambda word: not _is_script(word), words)]
+    for option in filter(None, options):
+        taken = next((whole for whole in _OF_THE_JOB if whole.startswith(option)), None)
         if taken:
             raise HpcSubmitError(
                 f"the command in {command.source} gives accelerate {taken}, which hpcsubmit sets itself",
@@ -155,7 +184,27 @@ def _accelerate_launch(command: Command) -> Program:
             )
     made = _as_it_is(command)
     (python,) = _words("python")
-    return made._replace(launcher=made.arguments[:2], arguments=made.arguments[2:], python=python)
+    return made._replace(
+        launcher=command.words[:launcher],
+        arguments=words,
+        own_strategy=not set(_STRATEGIES).isdisjoint(options),
+        python=python if launcher == 2 else command.words[0],
+    )
+
+
+def _is_script(word: Word) -> bool:
+    """Whether what follows belongs to the script: it is one, or -m comes before it."""
+    return word.literal in ("-m", "--module") or _text(word).endswith(".py")
+
+
+def _option(word: Word) -> str:
+    """The name of an option, which accelerate also takes with hyphens; "" for another word."""
+    name = _text(word).partition("=")[0]
+    return f"--{name[2:].replace('-', '_')}" if name.startswith("--") and name != "--" else ""
+
+
+def _text(word: Word) -> str:
+    return word.raw if word.literal is None else word.literal
 
 
 def _ranks(command: Command, request: Request) -> Program:
@@ -165,6 +214,22 @@ def _ranks(command: Command, request: Request) -> Program:
             "ask for --num-nodes 1, or for -W torchrun or -W srun on several",
         )
     return _as_it_is(command)
+
+
+def names_its_rank(command: Command) -> bool:
+    """Whether `-W ranks` fills something in that differs from process to process."""
+    return "{rank}" in command.text or "{local_rank}" in command.text
+
+
+def mpi_flavours(said: str) -> tuple[str, ...]:
+    """The values of srun's --mpi in what `srun --mpi=list` says.
+
+    A title that ends in `...`, then one a line; `srun: ` goes before every line until Slurm 21. A last line
+    may name versions of pmix behind a colon (Slurm 22.05, 23.11).
+    """
+    lines = [line.removeprefix("srun:").strip() for line in said.splitlines()]
+    named = " ".join(line.rpartition(":")[2] for line in lines if not line.endswith("..."))
+    return tuple(named.replace(",", " ").split())
 
 
 def _words(*literals: str) -> tuple[Word, ...]:

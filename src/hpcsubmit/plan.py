@@ -7,7 +7,7 @@ from hpcsubmit.container import Container, Image, container
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.frozen import frozen
-from hpcsubmit.launch import JobKind, Program, kind_of, program_for
+from hpcsubmit.launch import JobKind, Program, kind_of, names_its_rank, program_for
 from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in, transfer
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
@@ -141,7 +141,8 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         profile,
         image=context.image,
         conda=context.conda,
-        experiment_dir=experiment_dir,
+        project_root=context.project_root,
+        scratch_dir=context.scratch_dir,
         exported=[*dict(exports), *program.names],
         distributed=kind.distributed,
         several_per_node=request.gpus > 1 and (kind.task_per_gpu or kind is JobKind.RANKS),
@@ -253,6 +254,8 @@ def _notes(
         notes.append(f"the job runs on the CPU: GPUs asked for: {gpus}, on this machine: {there}")
     if kind is JobKind.PLAIN and context.command.python_word is False:
         notes.append(f"the program is '{context.command.program}', started as it is")
+    if kind is JobKind.RANKS and not names_its_rank(context.command):
+        notes.append("the command names no {rank}: its processes differ by the variable RANK alone")
     return notes
 
 

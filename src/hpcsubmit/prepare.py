@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcsubmit import __version__
 from hpcsubmit.cache import Cache
 from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
+from hpcsubmit.container import check_without_image
 from hpcsubmit.environments.find import Wish, find_virtualenv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command_file
 from hpcsubmit.folders import local_scratch, user_profiles
-from hpcsubmit.host import Host
+from hpcsubmit.host import CommandTimedOut, Host
+from hpcsubmit.launch import mpi_flavours
 from hpcsubmit.node_disks import PackedData, transfer
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
@@ -78,7 +80,7 @@ def prepare(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
             "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
         )
-    image = _image(request, folder)
+    image = _image(request, folder, cluster.profile)
     conda = _conda(request, folder, host)
     virtualenv = _virtualenv(request, project, cluster.profile, host) if not (image or conda) else None
     scratch_dir = scratch(cluster.profile, host) / project.name
@@ -145,12 +147,13 @@ def _virtualenv(request: Request, project: Project, profile: Profile, host: Host
     return found._replace(transfer=transfer(request, profile)) if found.manifest else found
 
 
-def _image(request: Request, folder: Path) -> "Image | None":
+def _image(request: Request, folder: Path, profile: Profile) -> "Image | None":
     if request.container is None:
+        check_without_image(request)
         return None
     from hpcsubmit.image import check_binds, look_at_image  # late: for containers alone
 
-    check_binds(request.binds)
+    check_binds(request.binds, profile.node_local_base)
     return look_at_image(request.container, folder)
 
 
@@ -173,8 +176,11 @@ def _check_mpi(request: Request, profile: Profile, host: Host) -> None:
         )
     if host.which("srun") is None:
         return
-    said = host.run(("srun", "--mpi=list"), timeout=CLUSTER_NAME_TIMEOUT)
-    known = re.findall(r"[a-z0-9_]+", f"{said.stdout}\n{said.stderr}".rpartition(":")[2])
+    try:
+        said = host.run(("srun", "--mpi=list"), timeout=CLUSTER_NAME_TIMEOUT)
+    except CommandTimedOut:  # the job asks again
+        return
+    known = mpi_flavours(said.stdout + said.stderr) if said.code == 0 else ()
     if known and profile.mpi not in known:
         raise HpcSubmitError(
             f"Slurm here knows no --mpi={profile.mpi}: it has {', '.join(known)}",

@@ -34,15 +34,7 @@ def render(plan: Plan, *, user_templates: Path | None = None, cache: Cache | Non
     """
     if plan.container is None:
         return render_script("venv.sbatch.j2", user_templates, cache, plan=plan)
-    bound = [bind.source for bind in plan.container.binds]
-    return render_script(
-        "singularity.sbatch.j2",
-        user_templates,
-        cache,
-        plan=plan,
-        bound=bound,
-        families=FAMILIES,
-    )
+    return render_script("singularity.sbatch.j2", user_templates, cache, plan=plan, families=FAMILIES)
 
 
 def render_script(

@@ -203,12 +203,28 @@ export CONDA_PREFIX=/work/u/envs/gan CONDA_DEFAULT_ENV=gan CONDA_SHLVL=1
 [ -x "$CONDA_PREFIX/bin/python" ] || fail "there is no $CONDA_PREFIX/bin/python on $SLURMD_NODENAME"
 export PATH="$CONDA_PREFIX/bin:$PATH"
 unset PYTHONHOME
-set +eu # packages' scripts are not written for it
+# Its own variables: those of its packages, then those of `conda env config vars set`.
+_variables=$(python -I -c '
+import glob, json, os, shlex, sys
+found, state = {}, sys.argv[1] + "/conda-meta/state"
+for path in sorted(glob.glob(glob.escape(sys.argv[1]) + "/etc/conda/env_vars.d/*.json")):
+    found.update(json.load(open(path)))
+if os.path.exists(state):
+    found.update(json.load(open(state)).get("env_vars", {}))
+for name, value in found.items():
+    if value != "***unset***":
+        print("export", shlex.quote(f"{name}={value}"))' "$CONDA_PREFIX") ||
+  fail "the variables of $CONDA_PREFIX cannot be read, see above"
+eval "$_variables"
+_on_error=$(trap -p ERR)
+trap - ERR # packages' scripts are written neither for it nor for these:
+set +eu
 for _script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
   # shellcheck disable=SC1090
   [ ! -r "$_script" ] || . "$_script"
 done
 set -eu
+eval "$_on_error"
 
 # ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
 
@@ -248,11 +264,11 @@ _of_tasks=(program)
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
-      bash -c "$task; program" 2>&1 >&8 |
+      bash -c "$_task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -114,10 +114,10 @@ whine() { # the short rest lets the line through: srun ends a step at once where
   exit 255 # ends xargs too
 }
 
-check_room() { # KIB INODES FOLDER
+check_room() { # KIB INODES FOLDER [CURE]
   local free
   free=$(free_of -Pk "$3")
-  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
   free=$(free_of -Pi "$3")
   [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
 }
@@ -253,90 +253,108 @@ ask_keepers_to_end() { # again where a busy controller did not pass it on
 
 # ---- The container: /home/u/sandbox torch
 
-_engine=apptainer _image='/home/u/sandbox torch'
-# Its home, /tmp, /db and work folder lie on the node's own disk and go with the job; /scratch_storage stays.
-_own=$SLURM_TMPDIR/.hpcsubmit-container _storage=/scratch/u/gan/testing/singularity_$_job
-_engine_options=(
-  --nv --cleanenv --no-home --writable-tmpfs
-  --pwd /home/u/gan
-  --bind "$_own/home:$HOME" --bind "$_own/tmp:/tmp" --bind "$_own/db:/db"
-  --bind "$SLURM_TMPDIR" --bind "$SLURM_TMPDIR/data:/data" --bind "$_storage:/scratch_storage"
-  --bind /home/u/gan --bind /scratch/u/gan
-  --bind "$_library:$_library:ro"
-  --bind /data/train:/data/train:ro
-  --bind '/it'"'"'s mine':/in
-)
+_engine=apptainer _storage=/scratch/u/gan/testing/singularity_$_job
 mkdir -p "$_storage" || fail "$_storage cannot be made"
-# The environment goes in by name, and is read as it is (older engines know no NO_EVAL, and would expand `$`).
 case $("$_engine" --version 2>/dev/null) in
   apptainer*) _to_container=APPTAINERENV_ ;;
   *) _to_container=SINGULARITYENV_ ;;
 esac
+# Variables and words reach the program as they are: engines before Singularity 3.10 still expand `$` in variables.
 export APPTAINER_NO_EVAL=1 SINGULARITY_NO_EVAL=1
-_passed=(
-  NCCL_SOCKET_IFNAME NCCL_IB_TIMEOUT source_dir project_name scratch_dir exp_name SOURCE_DIR PROJECT_NAME SCRATCH_DIR EXP_NAME
-  OUTPUT_DIR GLOBAL_WORLD_SIZE SLURM_TMPDIR PYTHONUNBUFFERED SEED CUDA_VISIBLE_DEVICES MASTER_ADDR MASTER_PORT RANK LOCAL_RANK
-  WORLD_SIZE LOCAL_WORLD_SIZE DATA_DIR
-)
-# What the image's shell does before the program; $0 is the folder with hpcsubmit.comm.
-_begin=(/bin/sh -c '
-export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0"
-exec "$@"' "$_library")
 
 inside() { # WORDS: replaces the shell by a container that runs them
-  local name
-  for name in "${_passed[@]}" "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!HPCSUBMIT_@}"; do
-    [ -z "${!name+x}" ] || export "$_to_container$name=${!name}"
-  done
+  # What it may write lies on the node's own disk and goes with the job; /scratch_storage stays. Of two mounts
+  # on one folder the first counts.
+  local _own="$SLURM_TMPDIR/.hpcsubmit-container" _name _names _options
+  _options=(
+    --nv --cleanenv --no-home --writable-tmpfs --pwd /home/u/gan
+    --bind /data/train:/data/train:ro
+    --bind '/it'"'"'s mine':/in
+    --bind /home/u/gan --bind /scratch/u/gan --bind "$_library:$_library:ro"
+    --bind "$SLURM_TMPDIR" --bind "$_own/home:$HOME"
+    --bind "$_own/tmp:/tmp"
+    --bind "$_own/tmp:/var/tmp"
+    --bind "$_own/db:/db"
+    --bind "$SLURM_TMPDIR/data:/data"
+    --bind "$_storage:/scratch_storage"
+  )
+  # The home inside is another one: wandb looks for its key there.
+  [ -n "${WANDB_API_KEY:-}" ] || [ ! -r "$HOME/.netrc" ] || _options+=(--bind "$HOME/.netrc:$HOME/.netrc:ro")
   # A PMIx server tells its clients more in a folder of the step.
-  [ -z "${PMIX_SERVER_TMPDIR:-}" ] || _engine_options+=(--bind "$PMIX_SERVER_TMPDIR")
-  exec "$_engine" --quiet exec "${_engine_options[@]}" "$_image" "${_begin[@]}" "$@"
+  [ -z "${PMIX_SERVER_TMPDIR:-}" ] || _options+=(--bind "$PMIX_SERVER_TMPDIR")
+  _names=(
+    NCCL_SOCKET_IFNAME NCCL_IB_TIMEOUT source_dir project_name scratch_dir exp_name SOURCE_DIR PROJECT_NAME SCRATCH_DIR EXP_NAME
+    OUTPUT_DIR GLOBAL_WORLD_SIZE PYTHONUNBUFFERED SEED CUDA_VISIBLE_DEVICES MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE
+    LOCAL_WORLD_SIZE DATA_DIR
+    "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!GLOO_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!HPCSUBMIT_@}"
+  )
+  for _name in "${_names[@]}"; do
+    [ -z "${!_name+x}" ] || export "$_to_container$_name=${!_name}"
+  done
+  # Where an engine without FUSE unpacks the image.
+  export APPTAINER_TMPDIR="$_own" SINGULARITY_TMPDIR="$_own"
+  # The image's shell begins, with the folder of hpcsubmit.comm as $0.
+  exec "$_engine" --quiet exec "${_options[@]}" '/home/u/sandbox torch' /bin/sh -c '
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0" SINGULARITY_NO_EVAL=1
+exec "$@"' "$_library" "$@"
 }
 
 in_container() { # WORDS: the command of the job
   inside "$@"
 }
 
+_image='/home/u/sandbox torch'
+
 prepare_container() { # on a node, before anything starts in the image
-  local profile=generic source
+  local own="$SLURM_TMPDIR/.hpcsubmit-container" profile=generic source
   [ -x "$(command -v "$_engine")" ] ||
     whine "there is no $_engine: container_engine, container_modules and container_path of the profile $profile say where it is"
-  mkdir -p "$SLURM_TMPDIR/data" "$_own"/{home,tmp,db,work} || whine "$_own cannot be made"
+  mkdir -p "$SLURM_TMPDIR/data" "$own"/{home,tmp,db,work} || whine "$own cannot be made"
   for source in /data/train '/it'"'"'s mine'; do
-    [ -e "$source" ] || whine "--bind $source: it is not there"
+    [ -e "$source" ] || whine "--bind $source: it is not there: give a path that this node has too"
   done
-  [ -r "$_image" ] || whine "$_image cannot be read"
+  [ -r "$_image" ] || whine "$_image cannot be read: see that this node reaches it, and submit again"
 }
 
 try_container() { # on a node: whether the image starts there, and has what the job needs
   local said
-  said=$(in_container python -c 'import torch' 2>&1) || explain
+  # shellcheck disable=all # the command's first word as it is written
+  said=$(inside /bin/sh -c 'command -v "$0" || { echo "no program $0"; false; }' python 2>&1) ||
+    explain $?
 }
 
-explain() { # what the engine said, and what to do
+explain() { # EXIT_CODE [WHAT]: what the engine or a program of the image said, and what to do
+  local last
+  said=${said:-exit code $1} last=${said##*$'\n'}
   case $said in
-    *'No runscript found'*) whine "$_image has no %runscript: submit with --container-exec" ;;
-    *"No module named 'torch'"*) whine "torch cannot be imported in $_image: install it there, or add --conda-env" ;;
-    *'no such command: '*) whine "$_image has no program '${said##*no such command: }'" ;;
-    *'read the squashfs'* | *'input/output error'*) whine "$_image is damaged: build it or copy it again" ;;
-    *'user namespace'*) whine "this node allows no containers to users: ${said##*$'\n'}" ;;
-    *fuse*)
+    *'no %runscript') whine "$_image has no %runscript: submit with --container-exec" ;;
+    *'cannot run on '* | *'could not run on '*) whine "$_image is for other machines than this $(uname -m): build it on one" ;;
+    *'read the squashfs'* | *'input/output error'* | 'exit code 135') # SIGBUS: what is mapped cannot be read
+      whine "$_image is damaged: build it or copy it again"
+      ;;
+    *'user namespace'*) whine "this node allows no containers to users: $last" ;;
+    *'fuse: '* | */dev/fuse*)
       whine "$_image cannot be mounted: this node has no FUSE for users. Make a sandbox folder of it with" \
         "'$_engine build --sandbox FOLDER $_image', and submit with -s FOLDER"
       ;;
-    *) whine "$_image does not start: ${said##*$'\n'}" ;;
+    'no program '*) whine "$_image has $said: install it there, or mend the command" ;;
+    *FATAL:* | *ERROR*:*) ;;
+    *) [ $# = 1 ] || whine "$_image $2: $last" ;;
   esac
+  whine "$_image does not start; try '$_engine exec $_image true': $last"
 }
 
 on_container_nodes() { # COMMANDS
   step on_every_node --kill-on-bad-exit=1 bash -c "set -eu
     $(declare -f prepare_container try_container inside in_container explain whine check_room free_of)
-    $(declare -p _engine _image _own _engine_options _to_container _passed _begin)
+    $(declare -p _engine _image _storage _library _to_container)
     exec 3>&2
-    $1" || {
-    [ -z "$_stopped" ] || exit 143
-    fail "the container cannot be used on every node, see above; the program is not started"
-  }
+    $1" || not_usable
+}
+
+not_usable() {
+  [ -z "$_stopped" ] || exit 143
+  fail "the container cannot be used on every node, see above; the program is not started"
 }
 
 on_container_nodes 'prepare_container; try_container'
@@ -375,7 +393,7 @@ program() { # each task expands the command on its own node
 }
 _of_tasks=(program)
 
-_mpi=pmi2 _flavours=$(srun --mpi=list 2>&1)
+_mpi=pmi2 _flavours=$(srun --mpi=list 2>&1 || :)
 case " ${_flavours//[$'\n\t,']/ } " in
   *" $_mpi "*) ;;
   *) fail "srun here knows no --mpi=$_mpi: ${_flavours//$'\n'/ }" ;;
@@ -386,11 +404,11 @@ _of_tasks+=(inside in_container)
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}"); $(declare -p _engine _image _engine_options _to_container _passed _begin)"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}"); $(declare -p _engine _storage _library _to_container)"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
-      bash -c "$task; program" 2>&1 >&8 |
+      bash -c "$_task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

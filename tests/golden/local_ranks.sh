@@ -144,80 +144,107 @@ program() {
   ranks python distributed.py rank={rank} world_size={world_size}
 }
 
+# The names of what the ranks could inherit begin with _, since a local variable takes an exported one's place.
 ranks() { # WORDS: starts them once per GPU of this node; the first that fails ends the others
-  local rank said code=0 left=4 attendants=() pipe="$SLURM_TMPDIR/.hpcsubmit-ranks"
-  mkfifo "$pipe" && exec 5<>"$pipe" && rm "$pipe"
-  trap 'code=143; end_ranks' TERM
-  for ((rank = 0; rank < left; rank++)); do
-    attend_rank "$rank" "$@" &
-    attendants+=($!)
+  local _rank _event _value _code=0 _told='' _limit='' _left=4 _pids=() _pipe="$SLURM_TMPDIR/.hpcsubmit-ranks"
+  mkfifo "$_pipe"
+  exec 5<>"$_pipe"
+  rm "$_pipe"
+  trap '' TERM USR1 USR2 # these are for the ranks; what attends them ends with them
+  for ((_rank = 0; _rank < _left; _rank++)); do
+    attend_rank "$_rank" "$@" &
   done
-  while [ "$left" != 0 ]; do
-    read -r rank said <&5 || continue # a signal came between
-    left=$((left - 1))
-    [ "$said" != 0 ] && [ "$code" = 0 ] || continue
-    code=$said
-    echo "hpcsubmit: rank $rank ended with exit code $said: the others are told to end"
-    end_ranks
+  trap tell_ranks TERM # from Slurm, which sends KILL later by itself
+  trap 'signal_ranks USR1' USR1 # from users: Slurm 22.05 hands these to this shell alone
+  trap 'signal_ranks USR2' USR2
+  while [ "$_left" != 0 ]; do
+    if read -r -t 1 _rank _event _value <&5; then "rank_$_event"; fi
+    [ "$SECONDS" -lt "${_limit:-$((SECONDS + 1))}" ] || signal_ranks KILL
   done
-  return "$code"
+  return "$_code"
 }
 
-end_ranks() { kill -TERM "${attendants[@]}" 2>/dev/null || :; }
+rank_began() {
+  _pids[_rank]=$_value
+  [ -z "$_told" ] || kill -TERM "$_value" 2>/dev/null || :
+}
+
+rank_ended() {
+  unset "_pids[$_rank]"
+  _left=$((_left - 1))
+  [ "$_value" != 0 ] && [ "$_code" = 0 ] || return 0
+  _code=$_value
+  [ -z "$_told" ] || return 0
+  echo "hpcsubmit: rank $_rank ended with exit code $_value: the others are told to end"
+  _limit=$((SECONDS + 10)) # for one that does not end by itself
+  tell_ranks
+}
+
+tell_ranks() { # once, though Slurm's TERM arrives more than once
+  [ -z "$_told" ] || return 0
+  _told=yes
+  signal_ranks TERM
+}
+
+signal_ranks() { # SIGNAL: to those that run
+  [ -z "${_pids[*]:-}" ] || kill -"$1" "${_pids[@]}" 2>/dev/null || :
+}
 
 attend_rank() { # RANK WORDS: one process, with a log of its own
-  local rank=$1 process output code=0 tries
-  exec 6> >(keep_output "$rank")
-  output=$!
-  start_rank "$@" >&6 2>&1 5>&- 6>&- &
-  process=$!
+  local _output _tries
+  # shellcheck disable=SC2064 # of an error's exit, no local variable is left
+  trap "echo $1 ended 1 >&5" EXIT
+  exec 6> >(keep_output "$1")
+  _output=$!
+  exec 2>/dev/null # where bash tells of signals that ended a process
+  if (start_rank "$@") >&6 2>&1; then _code=0; else _code=$?; fi
   exec 6>&-
-  trap 'end_process &' TERM
-  while kill -0 "$process" 2>/dev/null; do
-    if wait "$process" 2>/dev/null; then code=0; else code=$?; fi
-  done
-  for ((tries = 0; tries < 50; tries++)); do # a process of its own may still hold the pipe
-    kill -0 "$output" 2>/dev/null || break
+  for ((_tries = 0; _tries < 50; _tries++)); do # a process of its own may still hold the pipe
+    kill -0 "$_output" || break
     sleep 0.1
   done
-  echo "$rank $code" >&5
+  trap - EXIT
+  echo "$1 ended $_code" >&5
 }
 
-end_process() { # one that does not end by itself has 10 s
-  kill -TERM "$process" 2>/dev/null || return 0
-  sleep 10
-  kill -KILL "$process" 2>/dev/null || :
-}
-
-keep_output() { # RANK: that of rank 0 reaches the job's log as it is
-  trap '' TERM
-  tee "$OUTPUT_DIR/rank_$1.log" |
-    if [ "$1" = 0 ]; then cat; else awk -v rank="$1" '{ print "[" rank "] " $0; fflush() }'; fi
+keep_output() { # RANK: each line reaches the job's log whole and at once, with a label if it is not rank 0's
+  local label='' awk=(awk)
+  [ "$1" = 0 ] || label="[$1] "
+  case $(awk -W version 2>&1 </dev/null) in mawk*) awk=(awk -W interactive) ;; esac # it would wait for 4 kB
+  tee "$OUTPUT_DIR/rank_$1.log" | "${awk[@]}" -v label="$label" '{ print label $0; fflush() }'
 }
 
 start_rank() { # RANK WORDS
-  local rank=$1 word words=()
+  local _word _words=() _filled
+  export RANK=$1 LOCAL_RANK=$1 WORLD_SIZE=4 LOCAL_WORLD_SIZE=4
   shift
-  export RANK=$rank LOCAL_RANK=$rank WORLD_SIZE=4 LOCAL_WORLD_SIZE=4
-  for word; do
-    word=${word//\{rank\}/$rank}
-    word=${word//\{local_rank\}/$rank}
-    word=${word//\{world_size\}/$WORLD_SIZE}
-    words+=("${word//\{master_port\}/$MASTER_PORT}")
+  for _word; do
+    fill "$_word"
+    _words+=("$_filled")
   done
-  exec "${words[@]}"
+  trap - TERM USR1 USR2
+  echo "$RANK began $BASHPID" >&5
+  exec 5>&- 6>&-
+  exec "${_words[@]}"
 }
-_of_tasks=(program ranks end_ranks attend_rank end_process keep_output start_rank)
+
+fill() { # WORD
+  _filled=${1//\{rank\}/"$RANK"}
+  _filled=${_filled//\{local_rank\}/"$LOCAL_RANK"}
+  _filled=${_filled//\{world_size\}/"$WORLD_SIZE"}
+  _filled=${_filled//\{master_port\}/"$MASTER_PORT"}
+}
+_of_tasks=(program ranks rank_began rank_ended tell_ranks signal_ranks attend_rank keep_output start_rank fill)
 
 # ---- The tasks: srun starts `program` for each
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=8 "$@" \
-      bash -c "$task; program" 2>&1 >&8 |
+      bash -c "$_task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -252,11 +252,11 @@ _of_tasks=(program)
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=8 "$@" \
-      bash -c "$task; program" 2>&1 >&8 |
+      bash -c "$_task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -231,26 +231,37 @@ export MASTER_PORT
 cd "$source_dir"
 mkdir -p "$OUTPUT_DIR"
 
+unset "${!PET_@}" # torchrun, which accelerate calls, would take its options from them
+# Without a GPU the processes find each other only where accelerate is told to use the CPU.
+if [ -z "${CUDA_VISIBLE_DEVICES-all}" ]; then export ACCELERATE_USE_CPU="${ACCELERATE_USE_CPU:-true}"; fi
+
 program() { # one launcher on every node; each expands the command on its own node
   local _options=(
     --num_machines=2 --num_processes=4 --machine_rank="$SLURM_NODEID"
-    --main_process_ip="$MASTER_ADDR" --main_process_port="$MASTER_PORT"
-    --multi_gpu
+    --main_process_ip="$MASTER_ADDR" --main_process_port="$MASTER_PORT" --gpu_ids=all
+    --deepspeed_multinode_launcher=standard # each node has its launcher already
   )
+  is_configured || _options+=(--multi_gpu)
   # shellcheck disable=all # the command as it is written
   exec accelerate launch "${_options[@]}" main.py --train --batch_size 6
 }
 _of_tasks=(program)
 
+is_configured() { # whether `accelerate config` chose more than torch's own DistributedDataParallel
+  grep -Eqs "^distributed_type: *['\"]?(DEEPSPEED|FSDP|MEGATRON_LM|XLA)" \
+    "${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}/accelerate/default_config.yaml"
+}
+_of_tasks+=(is_configured)
+
 # ---- The tasks: srun starts `program` for each
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
-      bash -c "$task; program" 2>&1 >&8 |
+      bash -c "$_task; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

@@ -121,10 +121,10 @@ whine() { # the short rest lets the line through: srun ends a step at once where
   exit 255 # ends xargs too
 }
 
-check_room() { # KIB INODES FOLDER
+check_room() { # KIB INODES FOLDER [CURE]
   local free
   free=$(free_of -Pk "$3")
-  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free"
+  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
   free=$(free_of -Pi "$3")
   [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
 }
@@ -487,11 +487,11 @@ _of_tasks+=(tell_step)
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
-  local task
-  task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
-      bash -c "$task; tell_step; program" 2>&1 >&8 |
+      bash -c "$_task; tell_step; program" 2>&1 >&8 |
       tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
   } 8>&1
 }

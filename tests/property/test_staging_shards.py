@@ -8,9 +8,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpcsubmit.staging.reading import Facts
 from hpcsubmit.staging.shards import Shard, cut
 from hpcsubmit.staging.tar_format import END, FILE, FOLDER, SYMLINK, header, header_size
-from hpcsubmit.staging.walk import Facts, Scan, is_folder
+from hpcsubmit.staging.walk import Scan, is_folder
 
 MIB = 1 << 20
 MOST = 128 * MIB

@@ -59,6 +59,7 @@ WRONG_USAGE = {
     ),
     "--mem 1G -m 1G": ("--mem and --mem-per-gpu exclude each other", "give one of them"),
     "-W tochrun": ("--which-distributed cannot be 'tochrun'", "did you mean torchrun?"),
+    "-W rank": ("--which-distributed cannot be 'rank'", "did you mean ranks?"),
     "--sbatch-arg=--nodes=2": (
         "--sbatch-arg --nodes=2 is set by hpcsubmit itself",
         "use hpcsubmit's own --num-nodes",
@@ -163,6 +164,15 @@ def test_the_launcher_and_the_gpu_type_have_their_spellings(sandbox: Sandbox) ->
     ):
         found = directives(sandbox, *line.split())
         assert (found["job-name"], found["gres"]) == ("torchrun_dist-gan", "gpu:v100:1"), line
+
+
+@pytest.mark.parametrize("launcher", ["lightning", "torchrun", "accelerate", "srun", "pmi", "ranks"])
+def test_every_launcher_is_asked_for_by_its_name(sandbox: Sandbox, launcher: str) -> None:
+    sandbox.install("srun", "#!/bin/sh\nprintf 'MPI plugin types are...\\n\\tnone\\n\\tpmi2\\n'\n")
+    found = directives(sandbox, "-W", launcher, "-g", "2")
+    tasks = "2" if launcher in ("lightning", "srun", "pmi") else "1"
+    assert (found["job-name"], found["ntasks-per-node"]) == (f"{launcher}_dist-gan", tasks)
+    assert found["output"].endswith(f"/{launcher}_%j.out")
 
 
 def test_of_a_repeated_option_the_last_counts(sandbox: Sandbox) -> None:

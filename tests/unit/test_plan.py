@@ -72,6 +72,10 @@ def test_generic_adds_nothing_of_its_own_and_passes_on_what_is_given() -> None:
         (Launcher.LIGHTNING, 4, 2, "lightning_dist", "lightning", 4),
         (Launcher.TORCHRUN, 1, 1, "torchrun_dist", "torchrun", 1),
         (Launcher.TORCHRUN, 4, 3, "torchrun_dist", "torchrun", 1),
+        (Launcher.ACCELERATE, 4, 3, "accelerate_dist", "accelerate", 1),
+        (Launcher.SRUN, 4, 3, "srun_dist", "srun", 4),
+        (Launcher.PMI, 4, 3, "pmi_dist", "pmi", 4),
+        (Launcher.RANKS, 4, 1, "ranks_dist", "ranks", 1),
     ],
 )
 def test_the_kinds_of_job_are_those_of_the_table(
@@ -98,6 +102,9 @@ def test_the_kinds_of_job_are_those_of_the_table(
         (8, 4, Launcher.LIGHTNING, 2, None),
         (9, 4, Launcher.LIGHTNING, 3, "9 CPUs do not divide among 4 tasks: each task gets 3"),
         (9, 4, Launcher.TORCHRUN, 9, None),
+        (9, 4, Launcher.ACCELERATE, 9, None),
+        (8, 4, Launcher.SRUN, 2, None),
+        (9, 4, Launcher.PMI, 3, "9 CPUs do not divide among 4 tasks: each task gets 3"),
         (7, 1, None, 7, None),
     ],
 )
@@ -107,6 +114,21 @@ def test_cpus_are_counted_per_node_and_shared_by_its_tasks(
     request = replace(PLAIN, cpus=cpus, gpus=gpus, launcher=launcher)
     assert directives(request, GENERIC)["cpus-per-task"] == str(per_task)
     assert notes(request, GENERIC) == ((note,) if note else ())
+
+
+def test_every_rank_gets_its_share_of_the_cpus_as_threads() -> None:
+    for launcher in Launcher:
+        made = plan(replace(PLAIN, cpus=9, gpus=4, launcher=launcher), GENERIC, context("python x.py {rank}"))
+        assert made.threads == 2, launcher
+
+
+def test_ranks_of_a_command_without_a_rank_are_noted() -> None:
+    ranks = replace(PLAIN, gpus=2, launcher=Launcher.RANKS)
+    note = "the command names no {rank}: its processes differ by the variable RANK alone"
+    assert note in notes(ranks, GENERIC, context("python main.py world_size={world_size}"))
+    for command in ("python main.py rank={rank}", "python main.py {local_rank}", "OUT={rank} python main.py"):
+        assert note not in notes(ranks, GENERIC, context(command)), command
+    assert note not in notes(replace(ranks, launcher=Launcher.SRUN), GENERIC, context("python main.py"))
 
 
 def test_a_profile_can_give_cpus_and_memory_per_gpu() -> None:

@@ -1,13 +1,16 @@
 """A set is fresh while nothing has changed, and no change is missed; what is damaged is made anew."""
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.running import Workers
 from hpcsubmit.staging import walk
+from hpcsubmit.staging.reading import Pace
 from hpcsubmit.staging.walk import scan
 from staged_data import OLD, Data, tree
 
@@ -237,7 +240,7 @@ def test_a_slow_file_system_gives_the_same_by_many_threads(tmp_path: Path) -> No
     make_many(tmp_path / "data")
     for number in range(4500):
         (tmp_path / "data" / f"{number:05}").touch()
-    at_once = walk._look_below(["data"], walk._Pace(str(tmp_path), entries=2000, seconds=2000.0))
+    at_once = walk._look_below(["data"], Pace(str(tmp_path), entries=2000, seconds=2000.0))
     assert at_once == scan(("data",), tmp_path).folders
     assert sum(len(rows) for _, rows in at_once) == sum(1 for _ in (tmp_path / "data").rglob("*"))
 
@@ -245,9 +248,29 @@ def test_a_slow_file_system_gives_the_same_by_many_threads(tmp_path: Path) -> No
 @pytest.mark.parametrize("seconds", [0.0, 2000.0])
 def test_a_folder_that_vanishes_while_it_is_looked_at_is_an_error(tmp_path: Path, seconds: float) -> None:
     make_many(tmp_path / "data")
-    pace = walk._Pace(str(tmp_path), entries=2000, seconds=seconds)
+    pace = Pace(str(tmp_path), entries=2000, seconds=seconds)
     with pytest.raises(HpcSubmitError) as caught:
         pace.read_all([("data", None), ("data/nowhere", None), *[("data/1", None)] * 30])
+    assert caught.value.message == f"{tmp_path}/data/nowhere changes while it is read"
+    assert caught.value.hint == "wait until what writes it has ended, then submit again"
+
+
+def test_two_processes_find_the_same_as_one(tmp_path: Path) -> None:
+    make_many(tmp_path / "data")
+    (tmp_path / "data" / os.fsdecode(b"caf\xe9")).touch()
+    alone = scan(("data",), tmp_path).folders
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    shared = walk._look_below(["data"], Pace(str(tmp_path), entries=200_000, seconds=1.0))
+    worked = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > before
+    assert shared == alone
+    assert worked == (Workers.cores() > 1)
+
+
+def test_a_folder_that_vanishes_for_the_second_process_is_an_error(tmp_path: Path) -> None:
+    make_many(tmp_path / "data")
+    pace = Pace(str(tmp_path), entries=200_000, seconds=1.0)
+    with pytest.raises(HpcSubmitError) as caught:
+        pace.read_all([("data", None), ("data/1", None), ("data/nowhere", None), *[("data/1", None)] * 30])
     assert caught.value.message == f"{tmp_path}/data/nowhere changes while it is read"
     assert caught.value.hint == "wait until what writes it has ended, then submit again"
 
@@ -255,4 +278,4 @@ def test_a_folder_that_vanishes_while_it_is_looked_at_is_an_error(tmp_path: Path
 def test_a_file_that_vanishes_while_it_is_looked_at_is_an_error(tmp_path: Path) -> None:
     make_many(tmp_path / "data")
     with pytest.raises(HpcSubmitError, match="changes while it is read"):
-        walk._Pace(str(tmp_path)).read_all([("data", ["0", "nowhere"])])
+        Pace(str(tmp_path)).read_all([("data", ["0", "nowhere"])])

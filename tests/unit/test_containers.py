@@ -1,0 +1,201 @@
+"""Jobs in containers: their options, and what a plan makes of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from container_engine import sif
+from golden.cases import HOUR, IMAGE, SANDBOX, TWO_BY_TWO, context, in_image, shipped
+from hpcsubmit.conda import CondaEnv
+from hpcsubmit.container import Container
+from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.plan import plan
+from hpcsubmit.request import Bind, Launcher, Request
+from sandbox import Sandbox
+
+PLAIN = Request(time=HOUR)
+CONDA = CondaEnv(Path("/work/envs/gan"), "gan")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--workdir", "/workdir"],
+        ["--bind", "/usr"],
+        ["--pass-env", "DATA"],
+        ["--container-exec"],
+        ["--container-on-node"],
+        ["--container-in-place"],
+    ],
+)
+def test_options_of_containers_need_an_image(sandbox: Sandbox, words: list[str]) -> None:
+    said = sandbox.refuses(*words)
+    option = words[0].replace("-in-place", "-on-node")
+    assert said.error == f"{option} belongs to containers, and no image is given"
+    assert said.hint == "add -s IMAGE.sif, or leave it out"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["--bind", ""], "--bind cannot be ''", "write SRC, SRC:DST or SRC:DST:ro"),
+        (["--bind", ":/in"], "--bind cannot be ':/in'", "write SRC, "),
+        (["--bind", "/a:in"], "--bind cannot be '/a:in'", "DST begins with /"),
+        (["--bind", "/a:/in:rx"], "--bind cannot be '/a:/in:rx'", "write SRC, "),
+        (["--bind", "/a:/in:ro:ro"], "--bind cannot be '/a:/in:ro:ro'", "write SRC, "),
+        (["--bind", "/a,/b"], "--bind cannot be '/a,/b'", "neither holds a comma"),
+        (["--workdir", "work"], "--workdir cannot be 'work'", "write a folder inside the container, such as"),
+        (["--workdir", "/"], "--workdir cannot be '/'", "such as /workdir"),
+        (["--workdir", "/a:b"], "--workdir cannot be '/a:b'", "such as /workdir"),
+        (["--workdir", "/a\nb"], "--workdir cannot be '/a\\nb'", "such as /workdir"),
+        (["--pass-env", "A=b"], "--pass-env cannot be 'A=b'", "write the name of a variable"),
+        (["--pass-env", "A-b"], "--pass-env cannot be 'A-b'", "write the name of a variable"),
+        (["-s", "a.sif", "--env-on-node"], "--env-on-node and --singularity-container exclude each other",
+         "a container has its own environment"),
+    ],
+)  # fmt: skip
+def test_a_value_that_can_never_be_right_is_wrong_usage(
+    sandbox: Sandbox, words: list[str], error: str, hint: str
+) -> None:
+    said = sandbox.refuses(*words, code=2)
+    assert said.error == error
+    assert hint in said.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["-s", "gann.sif"], "there is no container image {project}/gann.sif",
+         "did you mean {project}/gan.sif?"),
+        (["-s", "main.py"],
+         "the container image must be a .sif file or a sandbox folder, not {project}/main.py",
+         "make one: apptainer build main.sif SOURCE"),
+        (["-s", "empty.sif"], "{project}/empty.sif is no container image",
+         "build it, or copy it here, again"),
+        (["-s", "gan.sif", "--bind", "/usr/shar"], "--bind /usr/shar: there is no such folder or file",
+         "did you mean /usr/share?"),
+        (["-s", "gan.sif", "--bind", "/usr:/in\nside"], "the path of --bind holds a newline: '/in\\nside'",
+         "rename the folder or file"),
+        (["-s", "box", "--container-on-node"],
+         "--container-on-node: {project}/box is a sandbox folder, which is used where it lies",
+         "make one file of it: apptainer build box.sif {project}/box"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_image_or_a_mount_is_said_with_its_cure(
+    sandbox: Sandbox, words: list[str], error: str, hint: str
+) -> None:
+    sif(sandbox.project / "gan.sif")
+    sandbox.write("", sandbox.project / "main.py")
+    sandbox.write("", sandbox.project / "empty.sif")
+    (sandbox.project / "box" / "bin").mkdir(parents=True)
+    said = sandbox.refuses(*words)
+    assert said.error == error.format(project=sandbox.project)
+    assert said.hint == hint.format(project=sandbox.project)
+
+
+RENAME = "rename the folder: no colons, no commas, no blanks at its ends"
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b", "a "])
+def test_a_folder_that_every_job_mounts_must_be_one_that_the_engine_can_mount(name: str) -> None:
+    facts = replace(context(), virtualenv=None, image=IMAGE)
+    cases = {
+        "the project": replace(facts, project_root=Path(f"/home/u/{name}")),
+        "the scratch folder": replace(facts, scratch_dir=Path(f"/scratch/{name}")),
+        "the conda environment": replace(facts, conda=CondaEnv(Path(f"/envs/{name}"), "gan")),
+    }
+    for what, each in cases.items():
+        with pytest.raises(HpcSubmitError) as raised:
+            plan(PLAIN, shipped("plai"), each)
+        assert raised.value.message.startswith(f"the path of {what} cannot be mounted in a container: '/")
+        assert raised.value.hint == RENAME
+        assert plan(PLAIN, shipped("plai"), replace(each, image=None)).container is None
+
+
+def container(request: Request, cluster: str = "generic", **facts: object) -> Container:
+    found = in_image(request, cluster, **facts).container  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cluster", "engine", "folder", "modules", "copied"),
+    [
+        ("cedar", "singularity", "", ("singularity/3.5",), True),
+        ("plai", "singularity", "/opt/singularity/bin", (), True),
+        ("generic", "apptainer", "", (), False),
+        ("local", "apptainer", "", (), False),
+    ],
+)
+def test_the_engine_is_the_profiles(
+    cluster: str, engine: str, folder: str, modules: tuple[str, ...], copied: bool
+) -> None:
+    found = container(PLAIN, cluster)
+    assert (found.engine, found.engine_folder, found.copied) == (engine, folder, copied)
+    assert found.modules == modules
+    assert in_image(PLAIN, cluster).modules == modules
+    assert plan(PLAIN, shipped(cluster), context()).modules == ()
+
+
+@pytest.mark.parametrize(
+    ("launcher", "gpus", "nodes", "contained"),
+    [
+        (None, 1, 1, True),
+        (Launcher.LIGHTNING, 1, 1, True),
+        (Launcher.LIGHTNING, 2, 1, False),
+        (Launcher.SRUN, 2, 1, False),
+        (Launcher.PMI, 2, 1, False),
+        (Launcher.RANKS, 2, 1, False),
+        (Launcher.TORCHRUN, 2, 1, True),  # one container on the node
+        (Launcher.ACCELERATE, 2, 1, True),
+        (Launcher.TORCHRUN, 2, 2, False),
+        (Launcher.LIGHTNING, 1, 2, False),
+    ],
+)
+def test_only_one_container_on_one_node_is_contained(
+    launcher: Launcher | None, gpus: int, nodes: int, contained: bool
+) -> None:
+    found = container(replace(PLAIN, launcher=launcher, gpus=gpus, num_nodes=nodes))
+    assert found.contained is contained
+
+
+@pytest.mark.parametrize("launcher", [None, *Launcher])
+def test_torch_is_looked_for_where_the_launcher_needs_it(launcher: Launcher | None) -> None:
+    needs = (Launcher.LIGHTNING, Launcher.TORCHRUN, Launcher.ACCELERATE)
+    assert container(replace(PLAIN, launcher=launcher)).checks_torch is (launcher in needs)
+
+
+def test_the_command_is_started_itself_where_asked_and_with_a_conda_environment() -> None:
+    assert container(PLAIN).runscript
+    assert not container(replace(PLAIN, container_exec=True)).runscript
+    assert not container(PLAIN, conda=CONDA).runscript
+
+
+def test_an_image_is_copied_as_the_profile_says_or_as_asked_and_a_sandbox_never() -> None:
+    for cluster in ("plai", "generic"):
+        assert container(replace(PLAIN, container_on_node=True), cluster).copied
+        assert not container(replace(PLAIN, container_on_node=False), cluster).copied
+        assert not container(PLAIN, cluster, image=SANDBOX).copied
+    sent = {nodes: container(replace(TWO_BY_TWO, num_nodes=nodes), "cedar").transfer for nodes in (1, 3, 4)}
+    assert sent == {1: "direct", 3: "direct", 4: "broadcast"}
+
+
+def test_the_names_that_go_in_are_the_exported_the_known_and_the_asked_once_each() -> None:
+    profile = replace(shipped("generic"), environment=(("NCCL_DEBUG", "INFO"), ("GLOO_X", "1")))
+    facts = replace(context("LR=1 SEED=2 python main.py"), virtualenv=None, image=IMAGE)
+    found = plan(replace(PLAIN, pass_env=("DATA", "RANK")), profile, facts).container
+    assert found is not None
+    assert found.names == (
+        *("NCCL_DEBUG", "GLOO_X", "source_dir", "project_name", "scratch_dir", "exp_name"),
+        *("SOURCE_DIR", "PROJECT_NAME", "SCRATCH_DIR", "EXP_NAME", "OUTPUT_DIR", "LR", "SEED"),
+        *("PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT"),
+        *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "DATA"),
+    )
+
+
+def test_what_stays_lies_in_the_experiments_folder_and_targets_are_plain_paths() -> None:
+    assert container(PLAIN).storage == Path("/scratch/u/gan")
+    assert container(replace(PLAIN, exp_name="a")).storage == Path("/scratch/u/gan/a")
+    request = replace(PLAIN, binds=(Bind(Path("/home/u/gan/../data"), "/home/u/gan/../data/"),))
+    assert container(request).binds == (Bind(Path("/home/u/gan/../data"), "/home/u/data"),)
