@@ -94,16 +94,34 @@ class Cluster:
         assert said.returncode == 0, said.stderr
         return int(said.stdout)
 
-    def log(self, job: int) -> str:
+    def log(self, job: int | str) -> str:
         return (self.work / f"{job}.out").read_text()
 
-    def show(self, job: int) -> dict[str, str]:
-        """The fields of `scontrol show job --oneliner`."""
+    def show(self, job: int | str) -> dict[str, str]:
+        """The fields of `scontrol show job --oneliner`; of an array, those of its first line."""
         said = self.run("scontrol", "show", "job", "--oneliner", job)
         assert said.returncode == 0, said.stderr
-        return dict(_FIELD.findall(said.stdout.strip()))
+        return dict(_FIELD.findall(said.stdout.splitlines()[0]))
 
-    def end(self, job: int) -> dict[str, str]:
+    def states(self, job: int | str) -> dict[str, str]:
+        """How a job or the tasks of an array stand, by what sacct calls them."""
+        lines = self.run(
+            "sacct", "-X", "-P", "-n", "--format=JobID,State", f"--jobs={job}"
+        ).stdout.splitlines()
+        return dict(line.split("|") for line in lines)
+
+    def queue(self, *options: str) -> list[str]:
+        """Job, state and reason of each line of squeue."""
+        said = self.run("squeue", "--noheader", "--format=%i %T %r", *options)
+        assert said.returncode == 0, said.stderr
+        return said.stdout.splitlines()
+
+    def end_of_tasks(self, array: int) -> dict[str, str]:
+        """Waits until no task of an array is left; the states of all that there are."""
+        until(lambda: not self.queue(f"--jobs={array}"), f"the end of array {array}")
+        return self.states(array)
+
+    def end(self, job: int | str) -> dict[str, str]:
         """Waits until the job has ended, and shows it."""
         running = ("PENDING", "RUNNING", "COMPLETING")
         return until(
@@ -116,12 +134,10 @@ class Cluster:
         return until(lambda: path.read_text() if path.exists() else "", f"{path.name} to be written")
 
     def cancel_all(self) -> None:
-        active = self.state / "active"
-        ids = [path.name for path in active.iterdir()] if active.exists() else []
+        ids = [path.name for kind in ("arrays", "active") for path in (self.state / kind).glob("*")]
         for job in ids:
             self.run("scancel", job)
-        for job in ids:
-            self.end(int(job))
+        until(lambda: not self.queue(), "the end of all jobs")
 
 
 def variables(text: str) -> Mapping[str, str]:

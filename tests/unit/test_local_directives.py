@@ -51,7 +51,7 @@ def test_what_only_chooses_among_resources_is_ignored() -> None:
     assert read_request(script(*(f"#SBATCH {line}" for line in lines)), "x") == read_request(script(), "x")
 
 
-@pytest.mark.parametrize("line", ["--array=1-3", "--dependency=afterok:1", "-a 1-3", "--hold"])
+@pytest.mark.parametrize("line", ["--wrap=true", "--hold"])
 def test_what_would_run_another_job_is_refused(line: str) -> None:
     with pytest.raises(HpcSubmitError, match="the cluster `local` has no --") as caught:
         read_request(script(f"#SBATCH {line}"), "x")
@@ -135,6 +135,20 @@ def test_gpus_per_node_in_both_syntaxes(written: str, count: int) -> None:
 )
 def test_patterns_in_the_logs_name(pattern: str, path: str) -> None:
     assert output_path(pattern, job_id=7, job_name="my job", user="ada") == path
+
+
+def test_a_task_of_an_array_has_two_numbers_more() -> None:
+    path = output_path("%A_%a_%j_%J_%%_%x_%2a", job_id=9, job_name="j", user="ada", array=(7, 3))
+    assert path == "7_3_9_9_%_j_03"
+
+
+def test_options_of_sbatch_itself_win_over_the_scripts() -> None:
+    text = script("#SBATCH --array=1-3 --dependency=singleton")
+    request = read_request(text, "x", ["-a", "5", "--dependency=afterok:7", "--kill-on-invalid-dep=yes"])
+    assert request.array is not None
+    assert request.array.numbers == (5,)
+    assert (request.dependency, request.ends_with_it) == ("afterok:7", True)
+    assert read_request(script("#SBATCH --array="), "x").array is None  # an empty one is none, as in Slurm
 
 
 def test_the_warning_before_the_limit_is_read_and_other_signals_are_refused() -> None:

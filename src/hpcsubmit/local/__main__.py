@@ -40,6 +40,8 @@ def _run_command(command: str, arguments: Sequence[str], jobs: Jobs) -> int:
             from hpcsubmit.local.srun import main
         case "runner":
             from hpcsubmit.local.runner import main
+        case "array-runner":
+            from hpcsubmit.local.array_runner import main
         case _:
             raise HpcSubmitError(
                 f"error: no command {command!r}",

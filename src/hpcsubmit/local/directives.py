@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.local.array_spec import NO_TASK, ArraySpec, parse_array
+from hpcsubmit.local.dependency import parse_dependency
 from hpcsubmit.local.nodelist import node_name
 
 _LONG = {
@@ -16,10 +18,11 @@ _LONG = {
     "c": "cpus-per-task",
     "t": "time",
     "a": "array",
+    "d": "dependency",
 }
 # Leaving these out would run another job than the one asked for; everything else that is not honoured
 # (account, partition, memory ...) only chooses among resources, and one machine has no choice.
-_REFUSED = ("array", "dependency", "wrap", "hold")
+_REFUSED = ("wrap", "hold")
 _NO_LIMIT = ("unlimited", "infinite")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _WORD = re.compile(rf"\s*((?:{_QUOTED.pattern}|[^\s\"'])+)")
@@ -32,7 +35,9 @@ class Request:
     """What a batch script asks for.
 
     chdir: the folder to run in, "" for sbatch's own. seconds: the time limit, None for none. gpus: per node.
-    warning: how many seconds before the limit the script gets USR1, None for never.
+    warning: how many seconds before the limit the script gets USR1, None for never. array: None for a single
+    job. dependency: what must happen first, "" for nothing; ends_with_it: whether the job is cancelled once
+    that can't happen any more.
     """
 
     job_name: str
@@ -46,15 +51,19 @@ class Request:
     seconds: int | None
     comment: str
     warning: int | None
+    array: ArraySpec | None
+    dependency: str
+    ends_with_it: bool
 
 
-def read_request(text: str, script_name: str) -> Request:
+def read_request(text: str, script_name: str, words: Sequence[str] = ()) -> Request:
     """Reads the directives of a script; script_name is the job's name where it sets none.
 
-    Raises HpcSubmitError for a script, a value or a directive that this cluster can't take.
+    words: sbatch's own options, which win over the script's. Raises HpcSubmitError for a script, a value or a
+    directive that this cluster can't take.
     """
     _check_script(text)
-    options = dict(_options(text))
+    options = dict([*_options(text), *_pairs(words)])
     for name in _REFUSED:
         if name in options:
             raise HpcSubmitError(
@@ -75,7 +84,15 @@ def read_request(text: str, script_name: str) -> Request:
         seconds=parse_time(options.get("time", "0")),
         comment=options.get("comment", ""),
         warning=_warning(options.get("signal", "")),
+        array=parse_array(options["array"]) if options.get("array") else None,
+        dependency=_dependency(options.get("dependency", "")),
+        ends_with_it=options.get("kill-on-invalid-dep", "no") == "yes",
     )
+
+
+def _dependency(text: str) -> str:
+    parse_dependency(text)
+    return text
 
 
 def _check_script(text: str) -> None:
@@ -98,7 +115,7 @@ def _options(text: str) -> Iterator[tuple[str, str]]:
             yield from _pairs(_words(line[7:]))
 
 
-def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     position = 0
     while position < len(words):
         name, equals, value = words[position].partition("=")
@@ -167,12 +184,19 @@ def parse_time(text: str) -> int | None:
     return ((int(days or "0") * 24 + hours) * 60 + minutes) * 60 + seconds or None
 
 
-def output_path(pattern: str, *, job_id: int, job_name: str, user: str) -> str:
-    """The log's path: %j and its like replaced, padded with zeros to the width in `%4j`; %% is one %."""
+def output_path(
+    pattern: str, *, job_id: int, job_name: str, user: str, array: tuple[int, int] | None = None
+) -> str:
+    """The log's path: %j and its like replaced, padded with zeros to the width in `%4j`; %% is one %.
+
+    array: the id of the job's array, and its own number in it.
+    """
+    array_id, number = array or (job_id, NO_TASK)
     values = {
-        **dict.fromkeys("jJA", str(job_id)),
+        **dict.fromkeys("jJ", str(job_id)),
         **dict.fromkeys("nt", "0"),
-        "a": "4294967294",  # what Slurm writes for a job that is no array
+        "A": str(array_id),
+        "a": str(number),
         "x": job_name,
         "N": node_name(0),
         "s": "batch",

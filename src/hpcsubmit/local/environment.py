@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.local.array_spec import ArrayPlace
 from hpcsubmit.local.job import Job
 from hpcsubmit.local.layout import Step, Task
 from hpcsubmit.local.node_folders import node_folder
@@ -67,6 +68,18 @@ def _job_facts(job: Job) -> dict[str, str]:
         "SLURM_NTASKS_PER_NODE": str(job.tasks_per_node),
         "SLURM_SUBMIT_DIR": job.workdir,
         "SLURM_SUBMIT_HOST": job.host,
+        **(_array_facts(job.array) if job.array else {}),
+    }
+
+
+def _array_facts(place: ArrayPlace) -> dict[str, str]:
+    return {
+        "SLURM_ARRAY_JOB_ID": str(place.job),
+        "SLURM_ARRAY_TASK_COUNT": str(place.count),
+        "SLURM_ARRAY_TASK_ID": str(place.task),
+        "SLURM_ARRAY_TASK_MAX": str(place.highest),
+        "SLURM_ARRAY_TASK_MIN": str(place.lowest),
+        "SLURM_ARRAY_TASK_STEP": str(place.step),
     }
 
 

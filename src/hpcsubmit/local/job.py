@@ -1,25 +1,23 @@
 """One job: what was asked, how it stands, and the folder that keeps both.
 
-A folder holds small files, each written by one process and replaced as a whole: `job.json` by sbatch,
-`state.json` by whoever holds `lock` (the runner, for its life), and one folder below `steps/` per srun.
-The job's environment is never written: it may hold secrets.
+A folder holds small files, each written by one process and replaced as a whole: `job.json` by sbatch or its
+array's runner, `state.json` by whoever holds `lock` (the runner, for its life), and one folder below
+`steps/` per srun. The job's environment is never written: it may hold secrets.
 """
 
-import fcntl
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from hpcsubmit.local.array_spec import ArrayPlace
 from hpcsubmit.local.nodelist import counts, node_list
+from hpcsubmit.local.records import is_locked, read_record, write_record
 
 
 class JobState(StrEnum):
-    """Slurm's job states, as far as they happen here. PENDING: sbatch has not yet started the runner."""
+    """Slurm's job states, as far as they happen here. PENDING: it waits for its turn, or for its runner."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -41,7 +39,9 @@ class Job:
     """What was asked, fixed at submission.
 
     gpus: CUDA_VISIBLE_DEVICES of each node; seconds: the time limit, None for none; warning: how many
-    seconds before it the script gets USR1, None for never; submitted: Unix time.
+    seconds before it the script gets USR1, None for never; submitted: Unix time; append: whether the log
+    keeps what it holds; dependency: what must happen first, "" for nothing; ends_with_it: whether the job is
+    cancelled once that can't happen any more; array: None for a job that is no array.
     """
 
     id: int
@@ -60,6 +60,15 @@ class Job:
     user: str
     uid: int
     host: str
+    append: bool = True
+    dependency: str = ""
+    ends_with_it: bool = False
+    array: ArrayPlace | None = None
+
+    @property
+    def label(self) -> str:
+        """What squeue and sacct call the job: `12`, `12_3`, `12_[4-8]`."""
+        return self.array.label if self.array else str(self.id)
 
     @property
     def tasks(self) -> int:
@@ -87,7 +96,8 @@ class Standing:
     """How a job stands.
 
     exit_code, signal: of the batch script, as in Slurm's `ExitCode=code:signal`; started, ended: Unix time;
-    runner, batch: process ids; scratch: the folder that holds the nodes' private folders.
+    runner, batch: process ids; scratch: the folder that holds the nodes' private folders, "" for a job that
+    never began.
     """
 
     state: JobState = JobState.PENDING
@@ -101,16 +111,18 @@ class Standing:
     scratch: str = ""
 
 
+class Entry(NamedTuple):
+    """One line of squeue, scontrol or sacct: a job, or all tasks of an array that wait, and how it stands."""
+
+    job: Job
+    standing: Standing
+
+
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """The records of one job at `path`, whose name is the job's id."""
+    """The records of one job at `path`."""
 
     path: Path
-
-    @property
-    def id(self) -> int:
-        """The job's id."""
-        return int(self.path.name)
 
     @property
     def script(self) -> Path:
@@ -134,22 +146,24 @@ class JobFolder:
 
     def write_job(self, job: Job) -> None:
         """Records what was asked. Called once."""
-        _write(self.path / "job.json", asdict(job))
+        write_record(self.path / "job.json", asdict(job))
 
     def job(self) -> Job | None:
         """What was asked; None where the record is missing or of another version."""
-        record = _read(self.path / "job.json")
+        record = read_record(self.path / "job.json")
         with suppress(TypeError, KeyError):
-            return Job(**{**record, "gpus": tuple(record["gpus"])})
+            place = record.get("array")
+            array = ArrayPlace(**place) if place else None
+            return Job(**{**record, "gpus": tuple(record["gpus"]), "array": array})
         return None
 
     def write_standing(self, standing: Standing) -> None:
         """Records how the job stands. Only for the holder of the lock."""
-        _write(self.path / "state.json", asdict(standing))
+        write_record(self.path / "state.json", asdict(standing))
 
     def recorded(self) -> Standing:
         """What the runner wrote last, be it alive or not."""
-        record = _read(self.path / "state.json")
+        record = read_record(self.path / "state.json")
         with suppress(TypeError, KeyError, ValueError):
             return Standing(**{**record, "state": JobState(record["state"])})
         return Standing()
@@ -166,47 +180,3 @@ class JobFolder:
 def lost(standing: Standing) -> Standing:
     """The end of a job whose runner died."""
     return replace(standing, state=JobState.NODE_FAIL, reason="NodeDown")
-
-
-@contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
-    """Takes the lock for the length of a block; False where another process has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield _lock(fd, fcntl.LOCK_EX)
-    finally:
-        os.close(fd)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a living process holds this lock; the look leaves nothing behind."""
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock(fd, fcntl.LOCK_SH)  # shared, so that two looks don't see each other
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(record, indent=1), "utf-8")
-    partial.replace(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -34,12 +34,37 @@ def start(
     environment variable that is to hold its process id. dies_with_us: KILL it when this process ends (Linux).
     A program that can't be started exits with the error's number, as under slurmstepd.
     """
+    return _fork(lambda: _become(argv, environment, files, pid_variable, dies_with_us=dies_with_us))
+
+
+def branch(work: Callable[[], int], *, files: Sequence[int]) -> int:
+    """Starts a copy of this process that does some work and exits with what it returns; returns its id.
+
+    It is in a session of its own, and has the files as `start` says. All signals wait until it makes a
+    SignalInbox, so that none is lost.
+    """
+    return _fork(lambda: _work(work, files))
+
+
+def _fork(child: Callable[[], NoReturn]) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
-        _become(argv, environment, files, pid_variable, dies_with_us=dies_with_us)
+        child()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
+
+
+def _work(work: Callable[[], int], files: Sequence[int]) -> NoReturn:
+    code = 1
+    try:
+        _move_out(files)
+        code = work()
+    except BaseException:  # noqa: BLE001 - a copy must not go on with what its original was doing
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _become(
@@ -52,11 +77,7 @@ def _become(
 ) -> NoReturn:
     code = 126
     try:
-        _forget_signals()
-        os.setsid()
-        for number, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in files]):
-            os.dup2(fd, number)
-        os.closerange(len(files), _HIGHEST_FILE)
+        _move_out(files)
         if dies_with_us:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         own = {pid_variable: str(os.getpid())} if pid_variable else {}
@@ -67,6 +88,15 @@ def _become(
         code = error.errno or code
     finally:
         os._exit(code)
+
+
+def _move_out(files: Sequence[int]) -> None:
+    """Away from the parent: its signal handlers, its session and its files, all but these."""
+    _forget_signals()
+    os.setsid()
+    for number, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in files]):
+        os.dup2(fd, number)
+    os.closerange(len(files), _HIGHEST_FILE)
 
 
 def _forget_signals() -> None:

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from hpcsubmit.local.node_folders import make_node_folders, remove_tree
 from hpcsubmit.local.nodelist import node_name
 from hpcsubmit.local.processes import Tree, reap, send, start
 from hpcsubmit.local.signals import CANCEL, SignalInbox
+from hpcsubmit.local.starting import announce, keep_files
 from hpcsubmit.local.steps import live_steps
+from hpcsubmit.local.waiting import await_turn
 
-LOCK_FILE, READY_FILE = 3, 4  # what sbatch hands over as files 3 and 4
 _LEFTOVER_SECONDS = 2.0  # for what a script leaves running when it ends; Slurm gives it no time at all
 
 
@@ -28,25 +30,29 @@ def main(arguments: Sequence[str], jobs: Jobs) -> int:
     job = folder.job() if folder else None
     if folder is None or job is None:
         raise HpcSubmitError(f"runner: error: no job {arguments[0]}", "only sbatch starts the runner")
-    for fd in (LOCK_FILE, READY_FILE):
-        os.set_inheritable(fd, False)  # noqa: FBT003
+    return look_after(job, folder, jobs)
+
+
+def look_after(job: Job, folder: JobFolder, jobs: Jobs) -> int:
+    """Waits for the job's turn, and runs it to its end; returns an exit code."""
+    keep_files()
     inbox = SignalInbox((CANCEL, signal.SIGINT))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    tree = Tree.adopt(lambda: other_runners(jobs, folder))
-    scratch = make_node_folders(job.id, job.nodes, user=job.user, environment=os.environ)
-    try:
-        standing = Runner(job, folder, tree, inbox, scratch, kill_wait(os.environ)).run()
-    finally:
-        tree.kill()
-        _remove(scratch)
+    standing = await_turn(job, folder, jobs, inbox) or _run(job, folder, jobs, inbox)
     folder.write_standing(standing)
     jobs.mark_ended(folder)
     return 0
 
 
-def other_runners(jobs: Jobs, own: JobFolder) -> set[int]:
-    """Runners of other jobs: one that this job submitted lives on when this job ends."""
-    return {folder.recorded().runner for folder in jobs.active() if folder != own} - {0}
+def _run(job: Job, folder: JobFolder, jobs: Jobs, inbox: SignalInbox) -> Standing:
+    own = os.getpid()
+    tree = Tree.adopt(lambda: jobs.runners() - {own})  # a job that this job submitted lives on
+    scratch = make_node_folders(job.id, job.nodes, user=job.user, environment=os.environ)
+    try:
+        return Runner(job, folder, tree, inbox, scratch, kill_wait(os.environ)).run()
+    finally:
+        tree.kill()
+        _remove(scratch)
 
 
 def _remove(scratch: Path) -> None:
@@ -91,6 +97,9 @@ class Runner:
             self.job, os.environ, scratch=self.scratch, commands=self.folder.commands
         )
         os.chdir(self.job.workdir)
+        if not self.job.append:
+            with suppress(OSError):  # what is no file can't be emptied
+                os.ftruncate(1, 0)
         nothing = os.open(os.devnull, os.O_RDONLY)
         argv = (*_interpreter(self.folder.script), str(self.folder.script))
         self.batch = start(
@@ -99,8 +108,7 @@ class Runner:
         os.close(nothing)
         standing = replace(standing, batch=self.batch)
         self.folder.write_standing(standing)
-        os.write(READY_FILE, b"1")
-        os.close(READY_FILE)
+        announce()
         return standing
 
     def _watch(self) -> JobState | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpcsubmit.local.environment import task_environment
-from hpcsubmit.local.job import Job, JobFolder, is_locked
+from hpcsubmit.local.job import Job, JobFolder
 from hpcsubmit.local.labels import LabelledOutput
 from hpcsubmit.local.layout import Step, Task
 from hpcsubmit.local.nodelist import node_name
 from hpcsubmit.local.processes import Tree, reap, send, start
+from hpcsubmit.local.records import is_locked
 from hpcsubmit.local.signals import SignalInbox
 from hpcsubmit.local.srun_options import SrunOptions
 from hpcsubmit.local.steps import is_asked_to_end

@@ -1,53 +1,63 @@
-"""sbatch: takes a script, makes its job and starts the runner that looks after it. There is no queue."""
+"""sbatch: takes a script, makes its job or its array, and starts the runner that looks after it."""
 
-import fcntl
 import os
 import pwd
-import select
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.local.array_spec import ArraySpec
 from hpcsubmit.local.directives import Request, output_path, read_request
 from hpcsubmit.local.gpus import deal
 from hpcsubmit.local.job import Job, JobFolder
+from hpcsubmit.local.job_array import ArrayPlan, JobArray
 from hpcsubmit.local.jobs import Jobs
 from hpcsubmit.local.node_folders import remove_tree
-from hpcsubmit.local.processes import start
-from hpcsubmit.local.standins import command_line, write_standins
+from hpcsubmit.local.starting import check_folder, fill, open_log, start_runner
 
-_START_SECONDS = 30.0
+_TAKEN = ("-a", "--array", "-d", "--dependency", "--kill-on-invalid-dep")
 
 
 def main(arguments: Sequence[str], jobs: Jobs) -> int:
-    """`sbatch [--parsable] SCRIPT`: returns once the job's runner is recorded as alive."""
-    script, parsable = _parse(arguments)
+    """`sbatch [--parsable] [--array=SPEC] [--dependency=...] SCRIPT`: returns once the runner lives."""
+    script, options, parsable = _parse(arguments)
     text = _read_script(script)
-    request = read_request(text, script.name)
+    request = read_request(text, script.name, options)
     jobs.sweep()
     folder = jobs.claim()
     try:
-        job = _describe(folder.id, request, script)
-        log = _open_log(Path(job.output), append=request.append)
+        job = _describe(int(folder.path.name), request, script)
+        array = _make_array(folder, job, request.array, request) if request.array else None
+        said = array.records.path / "log" if array else Path(job.output)
+        log = open_log(said)
     except BaseException:
         remove_tree(folder.path)
         raise
-    _fill(folder, job, text, jobs)
-    _start_runner(folder, log, jobs, job.output)
+    content = text.encode("utf-8", "surrogateescape")
+    start = partial(_start_array, array) if array else partial(_start, folder)
+    if not start(job, content, log, jobs):
+        raise HpcSubmitError(f"sbatch: error: job {job.id} did not start", f"its log says why: {said}")
     os.write(1, (f"{job.id}\n" if parsable else f"Submitted batch job {job.id}\n").encode())
     return 0
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, bool]:
+def _parse(arguments: Sequence[str]) -> tuple[Path, list[str], bool]:
+    """The script, the options that go before its own, and whether the job's id is to stand alone."""
     words = [word for word in arguments if word != "--parsable"]
+    options: list[str] = []
+    while words and words[0].partition("=")[0] in _TAKEN:
+        options.append(words.pop(0))
+        if "=" not in options[-1] and words:
+            options.append(words.pop(0))
     if len(words) != 1 or words[0].startswith("-"):
         wrong = next((word for word in words if word.startswith("-")), " ".join(words) or "no script")
         raise HpcSubmitError(
             f"sbatch: error: can't take {wrong!r}",
-            "usage: sbatch [--parsable] SCRIPT; options go into the script",
+            f"usage: sbatch [--parsable] [{'|'.join(_TAKEN)}] SCRIPT; other options go into the script",
         )
-    return Path(words[0]), len(words) < len(arguments)
+    return Path(words[0]), options, "--parsable" in arguments
 
 
 def _read_script(script: Path) -> str:
@@ -80,6 +90,9 @@ def _describe(job_id: int, request: Request, script: Path) -> Job:
         user=user,
         uid=os.getuid(),
         host=os.uname().nodename,
+        append=request.append,
+        dependency=request.dependency,
+        ends_with_it=request.ends_with_it,
     )
 
 
@@ -91,38 +104,19 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def _open_log(path: Path, *, append: bool) -> int:
-    # Slurm would accept the job and fail it without a log; here the reason can be said.
-    # O_APPEND in either mode: the tasks write to one file at the same time.
-    mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
-    try:
-        return os.open(path, mode, 0o666)
-    except OSError as error:
-        raise HpcSubmitError(
-            f"sbatch: error: can't write the job's log {path}: {error.strerror}",
-            f"make the folder {path.parent}",
-        ) from error
+def _make_array(folder: JobFolder, job: Job, spec: ArraySpec, request: Request) -> JobArray:
+    plan = ArrayPlan(spec=spec, output=request.output, gpus=request.gpus)
+    array = JobArray.make(folder.path, plan)
+    check_folder(Path(array.job_of(spec.numbers[0], job, job.id, job.gpus).output))
+    return array
 
 
-def _fill(folder: JobFolder, job: Job, text: str, jobs: Jobs) -> None:
-    folder.steps.mkdir(mode=0o700)
-    write_standins(folder.commands, jobs.root)
-    folder.script.write_bytes(text.encode("utf-8", "surrogateescape"))
-    folder.script.chmod(0o700)
-    folder.write_job(job)
+def _start(folder: JobFolder, job: Job, script: bytes, log: int, jobs: Jobs) -> bool:
+    fill(folder, job, script, jobs)
+    return start_runner("runner", job.id, folder, log, jobs)
 
 
-def _start_runner(folder: JobFolder, log: int, jobs: Jobs, output: str) -> None:
-    """The runner inherits the lock, so that there is no moment in which the job's lock is free."""
-    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    jobs.mark_active(folder)
-    ready, alive = os.pipe()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    argv = (*command_line(jobs.root), "runner", str(folder.id))
-    start(argv, os.environ, files=(nothing, log, log, lock, alive))
-    for fd in (nothing, log, lock, alive):
-        os.close(fd)
-    readable, _, _ = select.select([ready], [], [], _START_SECONDS)
-    if not readable or not os.read(ready, 1):
-        raise HpcSubmitError(f"sbatch: error: job {folder.id} did not start", f"its log says why: {output}")
+def _start_array(array: JobArray, job: Job, script: bytes, log: int, jobs: Jobs) -> bool:
+    array.records.script.write_bytes(script)
+    array.records.write_job(job)
+    return start_runner("array-runner", job.id, array.records, log, jobs)

@@ -5,14 +5,17 @@ import sys
 from collections.abc import Sequence
 
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.local.array_spec import MAX_ARRAY_SIZE, ArrayPlace
 from hpcsubmit.local.clock import elapsed, padded, timestamp
 from hpcsubmit.local.environment import ADDRESS, kill_wait
 from hpcsubmit.local.job import Job, Standing
 from hpcsubmit.local.jobs import Jobs
+from hpcsubmit.local.lookup import active, asked
 from hpcsubmit.local.nodelist import expand, node_name
 from hpcsubmit.local.steps import live_steps
+from hpcsubmit.local.waiting import describe
 
-_SHOWN = "listpids JOB, show job [-o] ID, show hostnames [LIST], show node NAME, show config"
+_SHOWN = "listpids JOB, show job [-o] ID[_TASK], show hostnames [LIST], show node NAME, show config"
 
 
 def main(arguments: Sequence[str], jobs: Jobs) -> int:
@@ -42,36 +45,38 @@ def main(arguments: Sequence[str], jobs: Jobs) -> int:
 
 
 def _show_jobs(ids: Sequence[str], jobs: Jobs, *, oneline: bool) -> str:
-    folders = [jobs.find(job_id) for job_id in ids] if ids else jobs.active()
+    entries = asked(jobs, ids[0]) if ids else active(jobs)
+    if entries is None:
+        raise HpcSubmitError("slurm_load_jobs error: Invalid job id specified")
+    if ids and not entries:
+        raise HpcSubmitError(f"Job {ids[0]} not found")
     shown = ""
-    for folder in folders:
-        job = folder.job() if folder else None
-        if folder is None or job is None:
-            raise HpcSubmitError("slurm_load_jobs error: Invalid job id specified")
-        lines = job_lines(job, folder.standing())
+    for job, standing in entries:
+        lines = job_lines(job, standing, describe(job, jobs))
         shown += " ".join(lines) + "\n" if oneline else "\n   ".join(lines) + "\n\n"
     return shown or "No jobs in the system\n"
 
 
-def job_lines(job: Job, standing: Standing) -> list[str]:
+def job_lines(job: Job, standing: Standing, dependency: str) -> list[str]:
     """A job as Slurm prints it, without the fields that mean nothing here. ExitCode is `code:signal`."""
+    ran_here = bool(standing.scratch)
     cpus = job.nodes * job.cpus_per_node
     ran = padded(elapsed(standing.started, standing.ended))
     end = standing.ended
     if end is None and standing.started and job.seconds:
         end = standing.started + job.seconds
     lines = [
-        f"JobId={job.id} JobName={job.name}",
+        f"JobId={job.id} {_array_words(job.array) if job.array else ''}JobName={job.name}",
         f"UserId={job.user}({job.uid}) GroupId=(null) MCS_label=N/A",
         "Priority=1 Nice=0 Account=(null) QOS=normal",
-        f"JobState={standing.state} Reason={standing.reason} Dependency=(null)",
+        f"JobState={standing.state} Reason={standing.reason} Dependency={dependency}",
         f"Requeue=0 Restarts=0 BatchFlag=1 Reboot=0 ExitCode={standing.exit_code}:{standing.signal}",
         f"RunTime={ran} TimeLimit={padded(job.seconds)} TimeMin=N/A",
-        f"SubmitTime={timestamp(job.submitted)} EligibleTime={timestamp(job.submitted)}",
+        f"SubmitTime={timestamp(job.submitted)} EligibleTime={timestamp(standing.started)}",
         f"StartTime={timestamp(standing.started)} EndTime={timestamp(end)} Deadline=N/A",
         f"Partition=local AllocNode:Sid={job.host}:{standing.runner}",
-        f"NodeList={job.node_list}",
-        f"BatchHost={node_name(0)}",
+        f"NodeList={job.node_list if ran_here else ''}",
+        f"BatchHost={node_name(0)}" if ran_here else "",
         f"NumNodes={job.nodes} NumCPUs={cpus} NumTasks={job.tasks} CPUs/Task={job.cpus_per_task}",
         f"Command={job.script}",
         f"WorkDir={job.workdir}",
@@ -81,6 +86,11 @@ def job_lines(job: Job, standing: Standing) -> list[str]:
         f"StdOut={job.output}",
     ]
     return [line for line in lines if line]
+
+
+def _array_words(place: ArrayPlace) -> str:
+    throttle = f"ArrayTaskThrottle={place.limit} " if place.limit else ""
+    return f"ArrayJobId={place.job} ArrayTaskId={place.numbers} {throttle}"
 
 
 def _list_pids(job_id: str, jobs: Jobs) -> str:
@@ -113,6 +123,7 @@ def _show_config() -> str:
     values = {
         "ClusterName": "local",
         "KillWait": f"{kill_wait(os.environ):g} sec",
+        "MaxArraySize": str(MAX_ARRAY_SIZE),
         "SLURM_VERSION": _version(),
     }
     return "".join(f"{name:<24}= {value}\n" for name, value in values.items())

@@ -28,6 +28,7 @@ class SignalInbox:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in {*signals, signal.SIGCHLD}:
             signal.signal(number, _noted)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # those that a copy of a runner was begun without
 
     def wait(
         self, seconds: float | None, files: Collection[int] = ()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.local.clock import elapsed, short, timestamp
-from hpcsubmit.local.job import Job, JobFolder, JobState, Standing
+from hpcsubmit.local.job import Entry, Job, JobState, Standing
 from hpcsubmit.local.jobs import Jobs
+from hpcsubmit.local.lookup import active, asked, one_by_one
 from hpcsubmit.local.nodelist import node_name
 
 _DEFAULT_FORMAT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
@@ -16,6 +17,7 @@ _COMPACT = {JobState.PENDING: "PD", JobState.RUNNING: "R", JobState.COMPLETING: 
 _FIELD = re.compile(r"%(\.?)(\d*)([A-Za-z%])")
 _SHORT = {
     "-h": "--noheader",
+    "-r": "--array",
     "-o": "--format",
     "-j": "--jobs",
     "-t": "--states",
@@ -44,6 +46,10 @@ class _Row:
         started, limit = self.standing.started, self.job.seconds
         return started + limit if started and limit else None
 
+    @property
+    def nodes(self) -> str:
+        return "" if self.standing.state is JobState.PENDING else self.job.node_list
+
 
 _UNKNOWN: tuple[str, Callable[[_Row], str]] = ("", lambda _: "")
 _COLUMNS: dict[str, tuple[str, Callable[[_Row], str]]] = {
@@ -52,21 +58,21 @@ _COLUMNS: dict[str, tuple[str, Callable[[_Row], str]]] = {
     "B": ("EXEC_HOST", lambda _: node_name(0)),
     "C": ("CPUS", lambda row: str(row.job.nodes * row.job.cpus_per_node)),
     "D": ("NODES", lambda row: str(row.job.nodes)),
-    "F": ("ARRAY_JOB_ID", lambda row: str(row.job.id)),
-    "K": ("ARRAY_TASK_ID", lambda _: "N/A"),
+    "F": ("ARRAY_JOB_ID", lambda row: str(row.job.array.job if row.job.array else row.job.id)),
+    "K": ("ARRAY_TASK_ID", lambda row: row.job.array.numbers if row.job.array else "N/A"),
     "L": ("TIME_LEFT", lambda row: short(row.left)),
     "M": ("TIME", lambda row: short(row.ran)),
-    "N": ("NODELIST", lambda row: row.job.node_list),
+    "N": ("NODELIST", lambda row: row.nodes),
     "P": ("PARTITION", lambda _: "local"),
-    "R": ("NODELIST(REASON)", lambda row: row.job.node_list),
-    "S": ("START_TIME", lambda row: timestamp(row.standing.started)),
+    "R": ("NODELIST(REASON)", lambda row: row.nodes or f"({row.standing.reason})"),
+    "S": ("START_TIME", lambda row: timestamp(row.standing.started).replace("Unknown", "N/A")),
     "T": ("STATE", lambda row: row.standing.state.value),
     "U": ("UID", lambda row: str(row.job.uid)),
     "V": ("SUBMIT_TIME", lambda row: timestamp(row.job.submitted)),
     "Z": ("WORK_DIR", lambda row: row.job.workdir),
     "a": ("ACCOUNT", lambda _: "(null)"),
     "e": ("END_TIME", lambda row: timestamp(row.end)),
-    "i": ("JOBID", lambda row: str(row.job.id)),
+    "i": ("JOBID", lambda row: row.job.label),
     "j": ("NAME", lambda row: row.job.name),
     "k": ("COMMENT", lambda row: row.job.comment or "(null)"),
     "l": ("TIME_LIMIT", lambda row: short(row.job.seconds)),
@@ -79,17 +85,19 @@ _COLUMNS: dict[str, tuple[str, Callable[[_Row], str]]] = {
 
 
 def main(arguments: Sequence[str], jobs: Jobs) -> int:
-    """`squeue [-h] [--format=F] [--jobs=1,2] [--me] [--states=S] [--name=N]`: active jobs, oldest first.
+    """`squeue [-h] [-r] [--format=F] [--jobs=1,2_3] [--me] [--states=S] [--name=N]`: jobs that go on.
 
+    Those that wait come first. An array's tasks that wait share a line, unless -r or their own ids are given.
     A single id that was never given out is an error, as with Slurm; a job that has ended prints nothing.
     """
     options = _parse(arguments)
     form = options.get("--format", _DEFAULT_FORMAT)
     lines = [] if "--noheader" in options else [_fill(form, None)]
-    for folder in _asked(options, jobs):
-        row = _row(folder)
-        if row is not None and _wanted(row, options):
-            lines.append(_fill(form, row))
+    for entry in _asked(options, jobs):
+        for each in one_by_one(entry) if "--array" in options else [entry]:
+            row = _Row(*each)
+            if row.standing.state.active and _wanted(row, options):
+                lines.append(_fill(form, row))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
@@ -110,19 +118,14 @@ def _parse(arguments: Sequence[str]) -> dict[str, str]:
     return options
 
 
-def _asked(options: Mapping[str, str], jobs: Jobs) -> list[JobFolder]:
+def _asked(options: Mapping[str, str], jobs: Jobs) -> list[Entry]:
     if "--jobs" not in options:
-        return jobs.active()
+        return active(jobs)
     ids = [word.strip() for word in options["--jobs"].split(",") if word.strip()]
-    found = [jobs.find(job_id) for job_id in ids]
+    found = [asked(jobs, job_id) for job_id in ids]
     if len(ids) == 1 and found == [None]:
         raise HpcSubmitError("slurm_load_jobs error: Invalid job id specified")
-    return [folder for folder in found if folder is not None]
-
-
-def _row(folder: JobFolder) -> _Row | None:
-    job, standing = folder.job(), folder.standing()
-    return _Row(job, standing) if job and standing.state.active else None
+    return [entry for entries in found for entry in entries or []]
 
 
 def _wanted(row: _Row, options: Mapping[str, str]) -> bool:

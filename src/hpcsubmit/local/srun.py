@@ -43,7 +43,7 @@ def main(arguments: Sequence[str], jobs: Jobs) -> int:
             inbox=inbox,
             scratch=Path(standing.scratch),
             kill_wait=kill_wait(os.environ),
-            tree=Tree.adopt(lambda: {other.recorded().runner for other in jobs.active()}),
+            tree=Tree.adopt(jobs.runners),
             labels=LabelledOutput() if options.label else None,
         )
         return running.run()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hpcsubmit.local.job import JobFolder, is_locked
+from hpcsubmit.local.job import JobFolder
+from hpcsubmit.local.records import is_locked
 
 
 @contextmanager
