@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from golden.cases import HOUR, RUN_ID, context, shipped
@@ -28,6 +29,7 @@ class Node:
 
     root: Path
     hurried: bool = False
+    started: list[int] = field(default_factory=list)
 
     @classmethod
     def below(cls, root: Path, *, hurried: bool = False) -> "Node":
@@ -84,7 +86,7 @@ class Node:
         assert PATIENCE in text
         script.write_text(text.replace(PATIENCE, "SECONDS + 1)") if self.hurried else text)
         with (self.root / "out").open("w") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["bash", str(script)],
                 env={**self._environ, **environ},
                 stdin=subprocess.DEVNULL,
@@ -93,6 +95,14 @@ class Node:
                 text=True,
                 start_new_session=True,
             )
+        self.started.append(process.pid)
+        return process
+
+    def end(self) -> None:
+        """End what a test left running."""
+        for group in self.started:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def run(
         self,
@@ -144,7 +154,5 @@ def step_of(process: "subprocess.Popen[str]") -> list[int]:
 def signal_all(pids: list[int], number: signal.Signals) -> None:
     """Signal processes; some may end meanwhile."""
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            continue

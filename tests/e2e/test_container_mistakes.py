@@ -128,6 +128,7 @@ def test_a_command_that_the_image_of_a_runscript_lacks_ends_with_127(plai_harbou
 def test_a_mount_that_only_the_login_node_has(plai_harbour: Desk) -> None:
     plai_harbour.cluster.run(["mkdir", "-p", "/tmp/only here"])
     job = submit(plai_harbour, small_images().bare, "--bind", "/tmp/only here:/in")
+    plai_harbour.cluster.run(["rmdir", "/tmp/only here"])
     assert refusal(plai_harbour, job) == (
         "--bind /tmp/only here: it is not there: give a path that this node has too"
     )

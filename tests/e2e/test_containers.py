@@ -99,7 +99,7 @@ def test_a_program_sees_what_was_promised_and_only_the_persistent_folder_stays(b
     try:
         done = both.hpcsubmit(*python_image(), *words, environ=environ)
     finally:
-        both.cluster.run(["rm", key_file])
+        both.cluster.run(["rm", "-r", key_file, f"/scratch/{USER}/more"])
     assert done.returncode == 0, done.stdout + done.stderr
     *before, line = done.stdout.splitlines()
     assert [re.sub("[0-9.]+", "N", text) for text in before] == [

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ PORT = 10000 + 4242
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node.below(tmp_path)
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node.below(tmp_path)
+    yield made
+    made.end()
 
 
 def told(lines: list[str]) -> dict[str, tuple[list[str], Mapping[str, str]]]:
@@ -107,11 +109,17 @@ def test_a_mawk_is_told_not_to_wait_for_more_lines(node: Node) -> None:
     assert (node.root / "options").read_text() == "-W interactive\n"
 
 
+def test_the_last_lines_are_in_the_log_when_the_job_ends(node: Node) -> None:
+    node.install("tee", '#!/bin/bash\nsleep 1\nexec /usr/bin/tee "$@"\n')
+    code, lines = node.run("print('x')\n")
+    assert (code, sorted(lines)) == (0, ["[1] x", "x"])
+
+
 def test_the_users_variables_reach_the_ranks_as_they_are(node: Node) -> None:
     """Whatever the script calls its own variables."""
     names = (
-        "rank", "said", "code", "told", "left", "attendants", "pipe", "process", "woken", "tries", "task",
-        "word", "words", "filled", "awk", "name", "label", "message", "rc", "top", "low",
+        "rank", "event", "value", "code", "told", "limit", "left", "pids", "pipe", "output", "tries", "task",
+        "word", "words", "filled", "awk", "label", "message", "rc", "top", "low",
     )  # fmt: skip
     theirs = {name: f"mine-{name}" for name in names}
     program = (

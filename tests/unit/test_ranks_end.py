@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ PATIENT = (
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node.below(tmp_path, hurried=True)
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node.below(tmp_path, hurried=True)
+    yield made
+    made.end()
 
 
 @pytest.mark.parametrize("rank", ["0", "2"])
