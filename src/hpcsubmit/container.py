@@ -16,7 +16,7 @@ PASSED = (
     "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
 )  # fmt: skip
 """The variables that every container gets, besides those that the plan exports."""
-FAMILIES = ("SLURM_", "PMI", "NCCL_", "GLOO_", "OMP_", "WANDB_", "TORCH_", "HPCSUBMIT_")
+FAMILIES = ("SLURM_", "PMI", "NCCL_", "GLOO_", "OMP_", "WANDB_", "TORCH_", "ACCELERATE_", "HPCSUBMIT_")
 """What the names of further variables begin with that every container gets; PMI also stands for PMIX."""
 _OF_ANY_LIBRARY = (Launcher.SRUN, Launcher.PMI, Launcher.RANKS)
 """The launchers whose programs need not use PyTorch."""

@@ -75,10 +75,11 @@ def _write_library(plan: Plan) -> None:
 
 def withdraw(folder: Path) -> None:
     """Remove the record of a submission that came to nothing before sbatch was asked."""
-    with suppress(OSError):  # what went wrong first is what to tell
-        for name in (PLAN, SCRIPT, *_LIBRARY):
-            (folder / name).unlink(missing_ok=True)
-        for below in ("python/hpcsubmit", "python", ""):
+    for name in (PLAN, SCRIPT, *_LIBRARY):
+        with suppress(OSError):  # what went wrong first is what to tell
+            (folder / name).unlink()
+    for below in ("python/hpcsubmit", "python", ""):
+        with suppress(OSError):
             (folder / below).rmdir()
 
 

@@ -46,7 +46,8 @@ await() { # PID
   while :; do
     _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$_interrupted" ] || return "$rc"
+    # Of two signals that come together, bash (5.2) may tell only one, and return while the step still runs.
+    [ -n "$_interrupted" ] || kill -0 "$1" 2>/dev/null || return "$rc"
   done
 }
 
@@ -286,7 +287,7 @@ inside() { # WORDS: replaces the shell by a container that runs them
     NCCL_SOCKET_IFNAME NCCL_IB_TIMEOUT source_dir project_name scratch_dir exp_name SOURCE_DIR PROJECT_NAME SCRATCH_DIR EXP_NAME
     OUTPUT_DIR GLOBAL_WORLD_SIZE PYTHONUNBUFFERED SEED CUDA_VISIBLE_DEVICES MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE
     LOCAL_WORLD_SIZE DATA_DIR
-    "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!GLOO_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!HPCSUBMIT_@}"
+    "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!GLOO_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!ACCELERATE_@}" "${!HPCSUBMIT_@}"
   )
   for _name in "${_names[@]}"; do
     [ -z "${!_name+x}" ] || export "$_to_container$_name=${!_name}"

@@ -45,7 +45,8 @@ await() { # PID
   while :; do
     _interrupted=''
     if wait "$1"; then rc=0; else rc=$?; fi
-    [ -n "$_interrupted" ] || return "$rc"
+    # Of two signals that come together, bash (5.2) may tell only one, and return while the step still runs.
+    [ -n "$_interrupted" ] || kill -0 "$1" 2>/dev/null || return "$rc"
   done
 }
 

@@ -74,6 +74,8 @@ PROFILE_FIELDS: dict[str, st.SearchStrategy[object]] = {
     "mem_per_gpu": st.none() | MEMORY,
     "memory_option": st.sampled_from(["mem-per-gpu", "mem", "none"]),
     "max_time": st.none() | TIMES,
+    "environment": st.lists(st.tuples(NAMES.filter(str.isidentifier), LINES), max_size=2).map(tuple),
+    "mpi": NAMES,
     "modules": st.lists(TEXTS, max_size=2).map(tuple),
     "slurm_tmpdir": st.sampled_from(["given", "made", "either"]),
     "node_local_base": PATHS.map(str),
@@ -145,6 +147,7 @@ def test_every_field_of_a_profile_is_generated_or_says_nothing_of_the_plan() -> 
     elsewhere = {"description", "detect_environment", "detect_hosts", "detect_cluster_name", "scratch_hint"}
     elsewhere |= {"nodes", "shared_read_rate", "compressors"}  # of cleaning and packing
     elsewhere |= {"environment_built", "build_time", "build_memory", "python", "packages", "wheelhouse"}
+    elsewhere |= {name for name in FIELDS if name.startswith("container_")}  # tested with an image
     assert {*PROFILE_FIELDS, *elsewhere} == {*FIELDS, "name"}
 
 

@@ -69,9 +69,10 @@ def test_the_folders_are_made_if_absent(sandbox: Sandbox) -> None:
     assert len(runs) == 2
     for run in runs:
         assert run.stat().st_mode & 0o777 == 0o700
-        assert {path.name: path.stat().st_mode & 0o077 for path in run.iterdir()} == {
+        assert {path.name: path.stat().st_mode & 0o077 for path in run.iterdir() if path.is_file()} == {
             "plan.json": 0, "script.sh": 0, "result.json": 0,
         }  # fmt: skip
+        assert sorted(path.name for path in run.rglob("*.py")) == ["__init__.py", "comm.py"]
 
 
 def test_an_experiment_cannot_lie_among_the_records(sandbox: Sandbox) -> None:
