@@ -181,7 +181,8 @@ def test_what_cannot_be_removed_is_an_error_and_what_is_mounted_below_is_safe(de
 def test_a_partition_is_cleaned_alone(desk: Desk) -> None:
     done = desk.hpcsubmit("clean", "nodes", "--yes", "--partition", "plai-preempt")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "".join(f"{node}  nothing to remove\n" for node in desk.cluster.nodes)
+    # In the order of their answers.
+    assert sorted(done.stdout.splitlines()) == [f"{node}  nothing to remove" for node in desk.cluster.nodes]
     done = desk.hpcsubmit("clean", "nodes", "--yes", "--partition", "nope")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: the nodes of 'plai' are not known: sinfo" in done.stderr

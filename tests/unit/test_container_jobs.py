@@ -12,7 +12,8 @@ HERE = {"x86_64": b"02", "aarch64": b"04"}.get(os.uname().machine, b"00")
 SHOW = """import os, sys
 from hpcsubmit import comm
 tmp = os.environ["SLURM_TMPDIR"]
-print("rank", os.environ["SLURM_PROCID"], "args", ascii(sys.argv[1:]), "comm", comm.__name__, "tmp", tmp)
+words = ["rank", os.environ["SLURM_PROCID"], "args", ascii(sys.argv[1:]), "comm", comm.__name__, "tmp", tmp]
+sys.stdout.write(" ".join(words) + "\\n")  # in one write: the ranks share the log
 sys.exit(int(os.environ.get("CODE", "0")))
 """
 
