@@ -3,15 +3,20 @@
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError
+
+Lines = dict[tuple[str, ...], int]
+"""The line of each key of a file, by the keys that lead to it; items of lists have their numbers, from 0."""
+_NUMBERED_ITEMS = 1000
 
 
 def read_yaml(path: Path, cache: Cache | None = None) -> Any:
     """Return what a YAML file holds; raises HpcSubmitError with the line of a mistake.
 
+    A key that one mapping has twice is one: PyYAML would take the last and say nothing.
     cache: keeps what was read, for as long as the file's path, size and time of change stay the same.
     """
     try:
@@ -24,28 +29,67 @@ def read_yaml(path: Path, cache: Cache | None = None) -> Any:
         kept = json.loads(cache.read(name)) if cache else {}
         if kept["key"] == key:
             return kept["values"]
-    values = _parse(path)
+    values = _parse(path, {})
     if cache:
         _keep(cache, name, {"key": key, "values": values})
     return values
 
 
-def _parse(path: Path) -> Any:
+def read_yaml_lines(path: Path) -> tuple[Any, Lines]:
+    """Return what a YAML file holds, and where in it; raises HpcSubmitError as read_yaml does."""
+    lines: Lines = {}
+    return _parse(path, lines), lines
+
+
+def _parse(path: Path, lines: Lines) -> Any:
     import yaml  # late: a remembered file does not need it
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         with path.open(encoding="utf-8") as file:
-            return yaml.load(file, loader)  # noqa: S506 - both are safe loaders
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file)
+            node = loader.get_single_node()
+            _number(node, (), _Numbering(path, lines, set()))
+            return None if node is None else loader.construct_document(node)
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that cannot be
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise HpcSubmitError(
             f"{path}{where} is not YAML: {problem}", "check its indentation, quotes and colons"
         ) from error
+
+
+class _Numbering(NamedTuple):
+    """A file whose lines are numbered; seen: the nodes that were, since aliases can make a circle of them."""
+
+    path: Path
+    lines: Lines
+    seen: set[int]
+
+
+def _number(node: Any, above: tuple[str, ...], numbering: _Numbering) -> None:
+    """Note the lines of a node's keys, and of the first items of lists."""
+    kind = getattr(node, "id", "scalar")
+    if kind == "scalar" or id(node) in numbering.seen:
+        return
+    numbering.seen.add(id(node))
+    if kind == "sequence":
+        items = [(str(index), each, each) for index, each in enumerate(node.value[:_NUMBERED_ITEMS])]
+    else:
+        items = [(str(key.value), key, value) for key, value in node.value]
+    there: dict[str, int] = {}
+    for name, key, value in items:
+        line = key.start_mark.line + 1
+        if name in there and kind == "mapping" and name != "<<":
+            raise HpcSubmitError(
+                f"{numbering.path}, line {line}: the key '{name}' is in line {there[name]} already",
+                "keep one of the two",
+            )
+        there[name] = line
+        numbering.lines[*above, name] = line
+        _number(value, (*above, name), numbering)
 
 
 def _keep(cache: Cache, name: str, entry: dict[str, Any]) -> None:
