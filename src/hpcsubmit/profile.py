@@ -171,6 +171,21 @@ class Profile:
         "mem-per-gpu",
     )
     max_time: Walltime | None = _field(_walltime, "The longest time that a job may ask for.")
+    max_jobs: int | None = _field(
+        _count,
+        "How many jobs one user may have submitted, pending and running, array tasks counted singly; "
+        "without it Slurm is asked.",
+    )
+    max_array_size: int | None = _field(
+        _count, "Slurm's MaxArraySize: every index of an array is below it; without it Slurm is asked."
+    )
+    array_throttle: int | None = _field(_count, "How many tasks of one submission run at once, at most.")
+    submit_pause: int = _field(
+        _count_or_none, "Seconds between two calls of sbatch, where a submission needs several.", 0
+    )
+    wandb: str = _field(
+        _one_of("online", "offline"), "Whether the nodes reach wandb's server while a job runs.", "online"
+    )
     modules: tuple[str, ...] = _field(_texts, "Modules that are loaded before anything else, in order.", ())
     slurm_tmpdir: str = _field(
         _one_of("given", "made", "either"),
