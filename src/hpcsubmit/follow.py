@@ -121,14 +121,14 @@ class _Tail:
         """Copy until the file has been quiet for SETTLE seconds."""
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < SETTLE:
-            _refresh(self._path)
+            refresh(self._path)
             if self.copy():
                 quiet_since = time.monotonic()
             time.sleep(LOOK / 2)
 
 
-def _refresh(path: Path) -> None:
-    """List the file's folder: a network file system then asks its server for news."""
+def refresh(path: Path) -> None:
+    """List a file's folder: a network file system then asks its server for news."""
     try:
         os.listdir(path.parent)  # noqa: PTH208 - the listing itself is the point
     except OSError:

@@ -1,6 +1,7 @@
 """The runs there are: where their records lie, and the jobs of those whose submission was cut short."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -35,31 +36,55 @@ def all_runs(host: Host) -> list[Run]:
 
 
 def find_run(text: str, host: Host, folder: Path) -> Run:
-    """Find a run by its id or by its job's; of two jobs of one number the newest, first in this project.
+    """Find a run by its id, by its job's, by that of any of its arrays, or of a task of them.
 
-    Raises UsageError for a text that is neither, HpcSubmitError where there is no such run.
+    Of two jobs of one number it is the newest, first in this project. Raises UsageError for a text that is
+    none of these, HpcSubmitError where there is no such run.
     """
     job = None if is_run_id(text) else JobId.parse(text)
     for runs in (history(host, folder), all_runs(host)):
-        found = [run for run in runs if run.run_id == text or (job is not None and run.job == job)]
+        found = [run for run in runs if run.run_id == text or (job is not None and _has(run, job))]
         if found:
             return found[-1]
     raise HpcSubmitError(f"there is no run {text}", "hpcsubmit runs lists the runs there are")
 
 
+def _has(run: Run, job: JobId) -> bool:
+    """Whether a job, or the array that a task belongs to, is the run's."""
+    return job in run.jobs if job.task is None else job.task in run.tasks_of(job)
+
+
 class Target(NamedTuple):
-    """A job that a command names, on the queue that it is in. run: its record, None without one."""
+    """What a command names, on the queue that it is in. run: its record, None without one.
+
+    jobs: a single job, all arrays of a run, one of them, or one task; empty where no job is known.
+    """
 
     scheduler: str
-    job: JobId | None
+    jobs: tuple[JobId, ...]
     run: Run | None
+
+    @property
+    def job(self) -> JobId | None:
+        """The job, or the first of the arrays; None where it is not known."""
+        return self.jobs[0] if self.jobs else None
+
+    @property
+    def is_array(self) -> bool:
+        """Whether arrays are named as a whole, as far as the record tells."""
+        return bool(self.run and self.run.array) and not any(job.task for job in self.jobs)
 
 
 def find_target(text: str, host: Host, folder: Path) -> Target:
     """Find a job by its run or by its id; an id without a record is taken to be on the cluster here.
 
+    A run's id names all of its arrays, and so does `4242_[1-1000]+9` as lists show them; a job's id names
+    one array, `4242_7` a task of it.
+
     Raises UsageError for a text that is neither, HpcSubmitError where there is no such run.
     """
+    shown = re.fullmatch(r"([0-9]{1,10})_\[[0-9-]+\](\+[0-9]+)?", text, re.ASCII)
+    text = shown[1] if shown else text
     try:
         run = find_run(text, host, folder)
     except UsageError:
@@ -67,8 +92,9 @@ def find_target(text: str, host: Host, folder: Path) -> Target:
     except HpcSubmitError:
         if is_run_id(text):
             raise
-        return Target(scheduler=scheduler_here(host, folder), job=JobId.parse(text), run=None)
-    return Target(scheduler=run.scheduler, job=run.job, run=run)
+        return Target(scheduler=scheduler_here(host, folder), jobs=(JobId.parse(text),), run=None)
+    whole = is_run_id(text) or not run.array or bool(shown and shown[2])
+    return Target(run.scheduler, jobs=run.jobs if whole else (JobId.parse(text),), run=run)
 
 
 def where_nothing_was_looked_for(host: Host) -> str:
@@ -89,9 +115,16 @@ def _scratch_dirs(host: Host, name: str) -> Iterable[Path]:
 
 
 def _with_jobs(runs: list[Run], host: Host) -> list[Run]:
-    """Give runs whose submission was cut short the job that the scheduler has under their run id."""
-    cut_short = [run for run in runs if run.job is None and not run.refused]
-    jobs: dict[str, JobId] = {}
+    """Give runs whose submission was cut short the jobs that the scheduler has under their run id."""
+    cut_short = [run for run in runs if not run.is_submitted and not run.refused]
+    found: dict[str, tuple[JobId, ...]] = {}
     for kind in sorted({run.scheduler for run in cut_short}):
-        jobs |= find_by_comment(scheduler_for(kind, host), [run.run_id for run in cut_short])
-    return [replace(run, job=jobs[run.run_id]) if run.run_id in jobs else run for run in runs]
+        found |= find_by_comment(scheduler_for(kind, host), [run.run_id for run in cut_short])
+    return [_with(run, found[run.run_id]) if run.run_id in found else run for run in runs]
+
+
+def _with(run: Run, found: Sequence[JobId]) -> Run:
+    """A run with the jobs that were found; arrays are submitted one after another, with growing ids."""
+    jobs = tuple(sorted({*run.jobs, *found}, key=lambda job: job.number))
+    jobs = jobs[: len(run.array.blocks)] if run.array else jobs[-1:]
+    return replace(run, job=jobs[0], jobs=jobs)

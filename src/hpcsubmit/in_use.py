@@ -1,13 +1,14 @@
 """What pending and running jobs need: nothing of it may be removed, and in doubt a job is one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcsubmit.array_status import task_statuses, tasks_of
 from hpcsubmit.history import all_runs
 from hpcsubmit.host import Host
-from hpcsubmit.job_status import JobStatus
+from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.queue import queued, statuses
 from hpcsubmit.run import Run
 from hpcsubmit.scheduler import Scheduler, scheduler_for
@@ -38,7 +39,7 @@ def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
     code, or sbatch refused it. A scheduler that gives no answer ends no run, whatever the files say: a job
     that was requeued has an exit code too. now: an aware time, by default the present one.
     """
-    runs = [run for run in all_runs(host) if not run.refused]
+    runs = [run for run in all_runs(host) if run.jobs or not run.refused]
     moment = now or datetime.now(UTC)
     found: list[InUse] = []
     for kind in sorted({run.scheduler for run in runs}):
@@ -47,10 +48,13 @@ def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
 
 
 def _in_use(runs: Sequence[Run], scheduler: Scheduler, now: datetime) -> list[InUse]:
-    known = _statuses(scheduler, [run.job for run in runs if run.job is not None])
+    known = _statuses(scheduler, [job for run in runs for job in run.jobs], tasks_of(runs))
     answering = queued(scheduler) is not None
     found = []
     for run in runs:
+        if run.array and run.jobs:
+            found += _arrays_in_use(run, known, now, answering=answering)
+            continue
         status = known.get(run.job) if run.job else None
         # Two clusters that share a scratch give out the same numbers: the comment tells whose job it is.
         if status and status.comment not in ("", "(null)", run.run_id):
@@ -62,10 +66,29 @@ def _in_use(runs: Sequence[Run], scheduler: Scheduler, now: datetime) -> list[In
     return found
 
 
-def _statuses(scheduler: Scheduler, jobs: Sequence[JobId]) -> dict[JobId, JobStatus]:
+def _arrays_in_use(
+    run: Run, known: Mapping[JobId, JobStatus], now: datetime, *, answering: bool
+) -> list[InUse]:
+    """What a run of arrays needs while any of its tasks waits or runs, or another array is being submitted.
+
+    As with single jobs, what a task wrote at its end counts only where the scheduler answers.
+    """
+    tasks = task_statuses(run, run.jobs, known)
+    going = [task for task in tasks if not task.state.ended]
+    doubtful = not answering and any(task.job not in known for task in tasks)
+    unfinished = not (run.is_submitted or run.refused or _older_than_grace(run.created, now))
+    if not (going or doubtful or unfinished):
+        return []
+    certain = any(task.state is not JobState.UNKNOWN for task in going)
+    return [InUse(run.run_id, _path(run.virtualenv), _path(run.data), certain=certain)]
+
+
+def _statuses(
+    scheduler: Scheduler, jobs: Sequence[JobId], tasks: Mapping[JobId, Collection[int]]
+) -> dict[JobId, JobStatus]:
     found: dict[JobId, JobStatus] = {}
     for first in range(0, len(jobs), ASKED_AT_ONCE):
-        found |= statuses(scheduler, jobs[first : first + ASKED_AT_ONCE])
+        found |= statuses(scheduler, jobs[first : first + ASKED_AT_ONCE], tasks)
     return found
 
 

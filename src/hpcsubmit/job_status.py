@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from hpcsubmit.frozen import frozen
-from hpcsubmit.slurm import JobId
+from hpcsubmit.slurm import JobId, task_numbers
 
 
 class JobState(StrEnum):
@@ -93,53 +93,86 @@ SACCT_FORMAT = "JobID,State,ExitCode"
 
 
 def parse_squeue(stdout: str) -> tuple[JobStatus, ...]:
-    """Read lines of SQUEUE_FORMAT; lines of array summaries such as `12_[1-9]` are left out."""
+    """Read lines of SQUEUE_FORMAT; a line of several tasks such as `12_[1-9%2]` is one status of each."""
     found = []
     for line in stdout.splitlines():
         fields = line.split("|", 4)
-        if len(fields) != 5 or not re.fullmatch(r"[0-9]+(_[0-9]+)?", fields[0], re.ASCII):
+        if len(fields) != 5:
             continue
-        job, state, reason, nodes, comment = fields
+        label, state, reason, nodes, comment = fields
         parsed = JobState.parse(state)
         detail = reason if parsed is JobState.PENDING else nodes
-        found.append(JobStatus(job=JobId.parse(job), state=parsed, detail=detail, comment=comment))
+        found += [JobStatus(job=job, state=parsed, detail=detail, comment=comment) for job in _jobs(label)]
     return tuple(found)
 
 
+def _jobs(label: str) -> tuple[JobId, ...]:
+    """Read `12`, `12_3` or `12_[4-8%2]`; empty for anything else."""
+    match = re.fullmatch(r"([0-9]{1,10})(?:_(?:([0-9]{1,10})|\[([^]]*)\]))?", label, re.ASCII)
+    if match is None:
+        return ()
+    number = int(match[1])
+    if match[3] is not None:
+        return tuple(JobId(number=number, task=task) for task in task_numbers(match[3]))
+    return (JobId(number=number, task=int(match[2]) if match[2] else None),)
+
+
 def parse_scontrol_jobs(stdout: str) -> tuple[JobStatus, ...]:
-    """Read the lines of `scontrol --oneliner show job [JOB]`; what tells no known state is left out."""
-    lines = (dict(word.split("=", 1) for word in line.split() if "=" in word) for line in stdout.splitlines())
-    found = (_scontrol_job(fields) for fields in lines if fields.get("JobId", "").isdecimal())
-    return tuple(status for status in found if status.state is not JobState.UNKNOWN)
+    """Read the lines of `scontrol --oneliner show job [JOB]`; what tells no known state is left out.
+
+    A line is a job, a task of an array, or all its tasks that wait or never began: one status of each.
+    """
+    found: list[JobStatus] = []
+    for line in stdout.splitlines():
+        fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        state = JobState.parse(fields.get("JobState", ""))
+        if state is JobState.UNKNOWN:
+            continue
+        code, signal = _exit_code(fields.get("ExitCode", "0:0"))
+        found += [
+            JobStatus(
+                job=job,
+                state=state,
+                exit_code=code if state.ended else None,
+                signal=signal,
+                detail=fields.get("Reason" if state is JobState.PENDING else "NodeList", ""),
+                comment=fields.get("Comment", ""),
+            )
+            for job in _scontrol_ids(fields)
+        ]
+    return tuple(found)
 
 
-def _scontrol_job(fields: Mapping[str, str]) -> JobStatus:
-    state = JobState.parse(fields.get("JobState", ""))
-    code, signal = _exit_code(fields.get("ExitCode", "0:0"))
-    return JobStatus(
-        job=JobId(number=int(fields["JobId"])),
-        state=state,
-        exit_code=code if state.ended else None,
-        signal=signal,
-        detail=fields.get("NodeList", ""),
-        comment=fields.get("Comment", ""),
-    )
+def _scontrol_ids(fields: Mapping[str, str]) -> tuple[JobId, ...]:
+    """An array's tasks have its id in ArrayJobId, and in JobId one of their own.
+
+    Where all tasks that waited were cancelled one by one, Slurm 22.05 keeps a line without a task's number.
+    """
+    job, array = fields.get("JobId", ""), fields.get("ArrayJobId", "")
+    if not array.isdecimal():
+        return _jobs(job)
+    return _jobs(f"{array}_[{fields.get('ArrayTaskId', '')}]") or _jobs(array)
 
 
 def parse_sacct(stdout: str) -> tuple[JobStatus, ...]:
     """Read `sacct --allocations --parsable2 --noheader` lines of SACCT_FORMAT.
 
-    A requeued job has a line for each attempt; the last one counts.
+    A requeued job has a line for each attempt; the last one counts. Tasks of an array that wait or never
+    began share a line, `12_[4-8]`; what another line says of one of them is newer.
     """
-    found: dict[JobId, JobStatus] = {}
+    alone: dict[JobId, JobStatus] = {}
+    together: dict[JobId, JobStatus] = {}
     for line in stdout.splitlines():
         fields = line.split("|")
-        if len(fields) < 3 or not re.fullmatch(r"[0-9]+(_[0-9]+)?", fields[0], re.ASCII):
+        if len(fields) < 3:
             continue
-        job, state = JobId.parse(fields[0]), JobState.parse(fields[1])
+        state = JobState.parse(fields[1])
         code, signal = _exit_code(fields[2])
-        found[job] = JobStatus(job=job, state=state, exit_code=code if state.ended else None, signal=signal)
-    return tuple(found.values())
+        exit_code = code if state.ended else None
+        found = together if fields[0].endswith("]") else alone
+        for job in _jobs(fields[0]):
+            found[job] = JobStatus(job=job, state=state, exit_code=exit_code, signal=signal)
+    return tuple((together | alone).values())
 
 
 def _exit_code(text: str) -> tuple[int, int]:

@@ -55,6 +55,27 @@ def test_sbatch_takes_the_array_itself_and_says_what_slurm_says(cluster: Cluster
     assert cluster.run("sbatch", "--parsable", "-a", "1", script).stdout == "3\n"
 
 
+def test_the_scripts_arguments_are_each_tasks_own(cluster: Cluster) -> None:
+    body = 'printf "%s\\n" "$#" "$@"'
+    script = cluster.script(body, "--array=1-2", "--output=%a.out")
+    arguments = ("2000", "two words", "--parsable", "", "$HOME *")
+    said = cluster.run("sbatch", "--parsable", "--array=1-3", script, *arguments)
+    assert said.stdout == "1\n", said.stderr
+    cluster.end_of_tasks(1)
+    assert [cluster.log(task) for task in (1, 2, 3)] == ["5\n" + "".join(f"{a}\n" for a in arguments)] * 3
+    assert cluster.show("1_2")["Command"].startswith(f"{script} 2000 two words")
+
+
+def test_a_single_jobs_script_has_its_arguments_too(cluster: Cluster) -> None:
+    script = cluster.script('echo "$# $1"', "--output=%j.out")
+    assert cluster.run("sbatch", script, "41").stdout == "Submitted batch job 1\n"
+    cluster.end(1)
+    assert cluster.log(1) == "1 41\n"
+    without = cluster.submit('echo "$#"', "--output=%j.out")
+    cluster.end(without)
+    assert cluster.log(without) == "0\n"
+
+
 def test_no_more_tasks_run_at_once_than_the_limit_and_the_others_wait(cluster: Cluster) -> None:
     body = "touch running.$SLURM_ARRAY_TASK_ID; ls -d running.* | wc -l; " + WAIT
     job = cluster.submit(body + "\nrm running.$SLURM_ARRAY_TASK_ID", "--array=1-8%2", "--output=%a.out")

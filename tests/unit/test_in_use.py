@@ -197,3 +197,67 @@ def test_many_jobs_are_a_few_questions(desk: Desk) -> None:
     desk.slurm(asked=":")
     assert desk.needed() == []
     assert desk.asked() == 3  # squeue and sacct for the jobs, and squeue for whether it answers
+
+
+# Arrays: of eight tasks, where nothing else is said.
+
+ARRAY = {"trials": 8, "per_task": 1, "blocks": [[0, 8]]}
+
+
+def ends(desk: Desk, run: str, *tasks: int) -> None:
+    """Write what tasks leave when they end."""
+    for task in tasks:
+        folder = desk.scratch / "gan" / "hpcsubmit" / "runs" / run / "tasks" / str(task)
+        folder.mkdir(parents=True)
+        (folder / "exit").write_text("0\n")
+
+
+@pytest.mark.parametrize("left", ["7_8|RUNNING|None|n1|{run}", "7_[3-8%2]|PENDING|JobArrayTaskLimit||{run}"])
+def test_an_array_needs_what_it_has_while_any_task_waits_or_runs(desk: Desk, left: str) -> None:
+    run = desk.run(array=ARRAY)
+    ends(desk, run, *range(1, 9))  # some were requeued
+    desk.slurm(asked=f"echo '{left.format(run=run)}'", sacct="echo '7_[1-8]|COMPLETED|0:0'")
+    assert jobs_in_use(desk.host, NOW) == (
+        InUse(run, Path("/envs/2"), Path("/data/2.manifest"), certain=True),
+    )
+
+
+def test_an_array_whose_tasks_have_all_ended_needs_nothing(desk: Desk) -> None:
+    run = desk.run(array=ARRAY)
+    desk.slurm(sacct="echo '7_[1-5]|COMPLETED|0:0'; echo '7_[6-8]|CANCELLED|0:0'")
+    assert desk.needed() == []
+    desk.slurm(scontrol="echo 'JobId=7 ArrayJobId=7 ArrayTaskId=1-8 JobState=CANCELLED ExitCode=0:0'")
+    assert desk.needed() == []
+    desk.slurm()
+    ends(desk, run, *range(1, 8))
+    assert desk.needed() == [run], "of the last task nobody knows how it ended"
+    ends(desk, run, 8)
+    assert desk.needed() == []
+
+
+def test_what_an_array_wrote_counts_only_where_slurm_answers(desk: Desk) -> None:
+    run = desk.run(array=ARRAY)
+    ends(desk, run, *range(1, 9))
+    desk.slurm(asked=UNREACHABLE, mine=UNREACHABLE, sacct="exit 1")
+    assert desk.needed() == [run]
+    assert not jobs_in_use(desk.host, NOW)[0].certain
+
+
+@pytest.mark.parametrize(("age", "needed"), [(1, True), (24.1, False)])
+def test_a_run_whose_second_array_is_being_made_is_needed(desk: Desk, age: float, *, needed: bool) -> None:
+    array = {"trials": 16, "per_task": 1, "blocks": [[0, 8], [8, 8]]}
+    run = desk.run(age=age, array=array)
+    desk.slurm(sacct="echo '7_[1-8]|COMPLETED|0:0'")
+    assert desk.needed() == ([run] if needed else [])
+
+
+def test_a_second_array_needs_what_the_first_needed(desk: Desk) -> None:
+    array = {"trials": 16, "per_task": 1, "blocks": [[0, 8], [8, 8]]}
+    run = desk.run(array=array)
+    result = desk.scratch / "gan" / "hpcsubmit" / "runs" / run / "result.json"
+    result.write_text(json.dumps({"job": "7", "jobs": ["7", "9"]}))
+    ended = "echo '7_[1-8]|FAILED|1:0'; echo '9_[1-7]|FAILED|1:0'"
+    desk.slurm(asked=f"echo '9_8|RUNNING|None|n1|{run}'", sacct=ended)
+    assert desk.needed() == [run]
+    desk.slurm(sacct=f"{ended}; echo '9_8|FAILED|1:0'")
+    assert desk.needed() == []

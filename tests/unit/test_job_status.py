@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpcsubmit.job_status import JobState, JobStatus, parse_sacct, parse_scontrol_jobs, parse_squeue
-from hpcsubmit.slurm import JobId
+from hpcsubmit.slurm import JobId, task_numbers
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 
@@ -33,9 +33,10 @@ def test_of_a_requeued_job_the_last_attempt_counts() -> None:
 
 def test_array_tasks_and_signals_are_read_from_sacct() -> None:
     lines = (
-        "7_1|COMPLETED|0:0\n7_2|FAILED|0:11\n7_[3-9]|PENDING|0:0\n7.batch|FAILED|1:0\n\n8|OUT_OF_ME+|0:125\n"
+        "7_1|COMPLETED|0:0\n7_2|FAILED|0:11\n7_[3%2]|PENDING|0:0\n7.batch|FAILED|1:0\n\n8|OUT_OF_ME+|0:125\n"
     )
     assert parse_sacct(lines) == (
+        JobStatus(job=JobId(number=7, task=3), state=JobState.PENDING),
         JobStatus(job=JobId(number=7, task=1), state=JobState.COMPLETED, exit_code=0),
         JobStatus(job=JobId(number=7, task=2), state=JobState.FAILED, exit_code=0, signal=11),
         JobStatus(job=JobId(number=8), state=JobState.UNKNOWN, signal=125),
@@ -47,7 +48,7 @@ def test_squeue_tells_the_reason_of_a_pending_job_and_the_nodes_of_another() -> 
         "12|PENDING|Resources||r20260131-235959-a2b3\n"
         "13|RUNNING|None|plai[01-02]|r20260131-235959-a2b4\n"
         "14|PENDING|launch failed requeued held||(null)\n"
-        "15_[1-9]|PENDING|Priority||x\n"
+        "15_[1,8-9%4]|PENDING|Priority||x\n"
         "15_3|RUNNING|None|plai03|a|comment|with|bars\n"
         "slurm_load_jobs error: Unable to contact slurm controller\n"
     )
@@ -67,6 +68,10 @@ def test_squeue_tells_the_reason_of_a_pending_job_and_the_nodes_of_another() -> 
             detail="launch failed requeued held",
             comment="(null)",
         ),
+        *(
+            JobStatus(job=JobId(number=15, task=t), state=JobState.PENDING, detail="Priority", comment="x")
+            for t in (1, 8, 9)
+        ),
         JobStatus(
             job=JobId(number=15, task=3),
             state=JobState.RUNNING,
@@ -80,6 +85,79 @@ def test_an_unknown_job_is_nothing_to_squeue() -> None:
     said = (RECORDED / "squeue-unknown-22.05.8.txt").read_text()
     assert "Invalid job id" in said
     assert parse_squeue(said) == ()
+
+
+# Arrays: what Slurm 22.05.8 printed of one with eight tasks, two at once, whose second ended with 7.
+
+
+def states(found: tuple[JobStatus, ...]) -> dict[int | None, str]:
+    assert {status.job.number for status in found} == {1961}
+    return {status.job.task: status.state.value for status in found}
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / f"{name}-22.05.8.txt").read_text()
+
+
+def test_squeue_tells_the_same_of_tasks_alone_and_together() -> None:
+    alone = parse_squeue(recorded("squeue-array-running"))
+    assert states(alone) == dict.fromkeys(range(4, 9), "PENDING") | {3: "RUNNING", 1: "RUNNING"}
+    assert {status.comment for status in alone} == {"r20260131-235959-a2b3"}
+    assert set(parse_squeue(recorded("squeue-array-together"))) == set(alone)
+
+
+def test_scontrol_tells_of_tasks_by_the_arrays_id_and_their_numbers() -> None:
+    found = parse_scontrol_jobs(recorded("scontrol-array-later"))
+    assert states(found) == {
+        1: "COMPLETED", 2: "FAILED", 3: "COMPLETED", 4: "COMPLETED", 5: "RUNNING", 6: "PENDING", 7: "PENDING",
+    }  # fmt: skip
+    assert [status.exit_code for status in found if status.job.task == 2] == [7]
+    found = parse_scontrol_jobs(recorded("scontrol-array-cancelled"))
+    assert [t for t, state in states(found).items() if state == "CANCELLED"] == [6, 7, 5]
+    assert {(status.exit_code, status.signal) for status in found if status.job.task == 5} == {(0, 15)}
+
+
+def test_in_sacct_the_line_of_a_task_wins_over_that_of_several() -> None:
+    assert states(parse_sacct(recorded("sacct-array-later"))) == {
+        1: "COMPLETED", 2: "FAILED", 3: "COMPLETED", 4: "RUNNING", 5: "RUNNING", 6: "PENDING", 7: "PENDING",
+    }  # fmt: skip
+    lines = recorded("sacct-array-later").splitlines()
+    assert parse_sacct("\n".join(reversed(lines))) != ()
+    assert states(parse_sacct("\n".join(reversed(lines))))[5] == "RUNNING"
+    assert states(parse_sacct(recorded("sacct-array-cancelled")))[7] == "CANCELLED"
+
+
+def test_of_an_array_that_never_began_sacct_knows_no_tasks() -> None:
+    assert parse_sacct(recorded("sacct-array-never-began")) == (ended(1968, JobState.CANCELLED),)
+
+
+def test_an_array_without_a_task_that_waits_is_a_job_of_its_own_to_scontrol() -> None:
+    line = "JobId=7 ArrayJobId=7 ArrayTaskId=4294967294 JobState=CANCELLED ExitCode=0:0\n"
+    assert parse_scontrol_jobs(line) == (ended(7, JobState.CANCELLED),)
+
+
+def test_a_list_of_numbers_that_was_cut_off_is_read_as_far_as_it_is_whole() -> None:
+    numbers = task_numbers(recorded("scontrol-array-cut-off").partition("=")[2].strip())
+    assert (numbers[0], numbers[-1], len(numbers)) == (1, 73, 21)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("3", (3,)),
+        ("0", (0,)),
+        ("3-5%2", (3, 4, 5)),
+        ("0-30:10,7", (0, 7, 10, 20, 30)),
+        ("1-2:0", (1, 2)),
+        ("", ()),
+        ("5-3", ()),
+        ("4294967294", ()),
+        ("0-4294967294", ()),
+        ("x,1", (1,)),
+    ],
+)
+def test_the_numbers_of_tasks_are_read(text: str, numbers: tuple[int, ...]) -> None:
+    assert task_numbers(text) == numbers
 
 
 # The order and the words are those of Slurm 22.05.
@@ -116,6 +194,11 @@ def test_scontrol_tells_state_code_signal_nodes_and_comment(
             comment="r20260131-235959-a2b3",
         ),
     )
+
+
+def test_of_a_pending_job_scontrol_tells_the_reason() -> None:
+    line = SCONTROL.format(job=9, state="PENDING", reason="Priority", code="0:0")
+    assert [status.detail for status in parse_scontrol_jobs(line)] == ["Priority"]
 
 
 @pytest.mark.parametrize(

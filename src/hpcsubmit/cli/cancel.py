@@ -1,33 +1,35 @@
 """`hpcsubmit cancel RUN|JOB...`."""
 
 import os
+from collections.abc import Iterator
 
 import click
 
+from hpcsubmit.array_status import summary
+from hpcsubmit.cli.runs import array_text
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.history import Target, find_target
 from hpcsubmit.host import Host
-from hpcsubmit.job_status import JobStatus
-from hpcsubmit.queue import cancel, statuses
-from hpcsubmit.scheduler import Scheduler, scheduler_for
+from hpcsubmit.job_status import JobState, JobStatus
+from hpcsubmit.queue import cancel
+from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.slurm import JobId
+from hpcsubmit.standing import Standing, stand
 
 
 def _cancel(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
     folder = host.folder()
-    found = [_look_up(find_target(word, host, folder), host) for word in words]  # all, before any is ended
-    for scheduler, job, status in found:
-        if status and status.state.ended:
-            click.echo(f"job {job} had already ended: {status.state.value}")
-        else:
-            cancel(scheduler, job)
-            click.echo(f"cancelled job {job}")
+    standings = stand([find_target(word, host, folder) for word in words], host)
+    for standing in standings:  # all, before any is ended
+        _check(standing)
+    for standing in standings:
+        _end(standing, host)
 
 
-def _look_up(target: Target, host: Host) -> tuple[Scheduler, JobId, JobStatus | None]:
-    """Ask the queue of a job for its status; raises HpcSubmitError where there is no such job."""
-    run, job = target.run, target.job
+def _check(standing: Standing) -> None:
+    """Raise HpcSubmitError where there is no such job."""
+    run, job = standing.target.run, standing.target.job
     if job is None:
         raise HpcSubmitError(
             f"run {run.run_id if run else ''} has no job that is known",
@@ -35,14 +37,45 @@ def _look_up(target: Target, host: Host) -> tuple[Scheduler, JobId, JobStatus | 
             if run and run.refused
             else "squeue --me lists your jobs; scancel JOB ends one",
         )
-    scheduler = scheduler_for(target.scheduler, host)
-    status = statuses(scheduler, [job]).get(job)
-    if status is None and run is None:
+    if not standing.statuses and run is None:
         raise HpcSubmitError(
             f"there is no job {job}: neither hpcsubmit nor the cluster here knows it",
             "hpcsubmit runs lists what was submitted, squeue --me what is in the queue",
         )
-    return scheduler, job, status
+
+
+def _end(standing: Standing, host: Host) -> None:
+    scheduler = scheduler_for(standing.target.scheduler, host)
+    for job, tasks in _parts(standing):
+        array = standing.is_array
+        name = array_text(job, _indices(tasks)) if array else str(job)
+        if tasks and all(status.state.ended for status in tasks):
+            how = summary(tasks) if array else tasks[0].state.value
+            click.echo(f"{'array' if array else 'job'} {name} had already ended: {how}")
+        else:
+            cancel(scheduler, job)
+            click.echo(f"cancelled {'array' if array else 'job'} {name}")
+    _tell_others(standing.target)
+
+
+def _parts(standing: Standing) -> Iterator[tuple[JobId, list[JobStatus]]]:
+    """Each job to end, or each array, with how it or its tasks stand."""
+    for job in standing.target.jobs:
+        own = (status for status in standing.statuses if status.job.number == job.number)
+        yield job, [status for status in own if status.state is not JobState.UNKNOWN or standing.is_array]
+
+
+def _indices(tasks: list[JobStatus]) -> list[int]:
+    return [status.job.task for status in tasks if status.job.task is not None]
+
+
+def _tell_others(target: Target) -> None:
+    """Say that a run goes on of whose arrays one alone was named."""
+    run = target.run
+    others = len(run.jobs) - len(target.jobs) if run and target.is_array else 0
+    if run and others:
+        arrays = "another array" if others == 1 else f"{others} other arrays"
+        click.echo(f"run {run.run_id} has {arrays}: hpcsubmit cancel {run.run_id} ends all of it")
 
 
 command = click.Command(
@@ -50,5 +83,6 @@ command = click.Command(
     callback=_cancel,
     params=[click.Argument(["words"], nargs=-1, required=True, metavar="RUN|JOB...")],
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="End jobs. Their processes get TERM, and KILL a little later; folders on the nodes are removed.",
+    help="End jobs. Their processes get TERM, and KILL a little later; folders on the nodes are removed. "
+    "RUN ends all arrays of a run, JOB one job or one array with all its tasks, 4242_7 a single task.",
 )

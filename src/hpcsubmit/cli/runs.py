@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,13 +13,26 @@ from hpcsubmit.history import find_run, history, where_nothing_was_looked_for
 from hpcsubmit.host import Host
 from hpcsubmit.record import SCRIPT
 from hpcsubmit.run import Run
+from hpcsubmit.slurm import JobId
 
 
 def job_text(run: Run) -> str:
-    """Return what a list shows as the run's job: its id, `refused` or `unknown`."""
-    if run.job is not None:
-        return str(run.job)
-    return "refused" if run.refused else "unknown"
+    """Return what a list shows as the run's job: its id, `refused` or `unknown`.
+
+    Arrays are `4242_[1-8]`, and `4242_[1-1000]+9` where there are nine more.
+    """
+    if run.job is None:
+        return "refused" if run.refused else "unknown"
+    more = f"+{len(run.jobs) - 1}" if run.jobs[1:] else ""
+    return array_text(run.job, run.tasks_of(run.job)) + more
+
+
+def array_text(job: JobId, indices: Sequence[int]) -> str:
+    """Return `4242_[1-8]` for an array whose tasks have these indices; a job that is none is its id."""
+    if not indices:
+        return str(job)
+    first, last = min(indices), max(indices)
+    return f"{job}_[{first}]" if first == last else f"{job}_[{first}-{last}]"
 
 
 def _runs(words: tuple[str, ...], *, as_json: bool) -> None:
@@ -53,6 +67,7 @@ def _one(run: Run) -> str:
     rows = [
         ("run", run.run_id),
         ("job", job_text(run)),
+        *_array_rows(run),
         ("cluster", run.cluster),
         ("kind", run.kind),
         ("experiment", run.exp_name),
@@ -64,7 +79,7 @@ def _one(run: Run) -> str:
         ("started", f"{run.started} on {run.host}" if run.started else ""),
         ("ended", ended),
         ("refused", run.refused),
-        ("log", str(run.log_path or "")),
+        ("log", run.as_json()["log"] or ""),
         ("results", str(run.results_path or "")),
         ("environment", run.virtualenv),
         ("data", run.data),
@@ -72,6 +87,15 @@ def _one(run: Run) -> str:
         ("hpcsubmit", run.version),
     ]
     return "\n".join(align([row for row in rows if row[1]]))
+
+
+def _array_rows(run: Run) -> list[tuple[str, str]]:
+    rows = [("sweep", run.sweep)]
+    if run.array:
+        trials, tasks = run.array.trials, run.array.tasks
+        several = run.array.per_task > 1
+        rows.insert(0, ("trials", f"{trials} in {tasks} tasks") if several else ("tasks", str(tasks)))
+    return rows
 
 
 def _json(values: Any) -> str:

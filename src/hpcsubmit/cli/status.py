@@ -1,19 +1,20 @@
 """`hpcsubmit status [RUN|JOB...]`."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
+from hpcsubmit.cli.array_rows import Line, array_lines, exit_text
 from hpcsubmit.cli.runs import job_text
 from hpcsubmit.cli.table import align
 from hpcsubmit.history import Target, find_target, history, where_nothing_was_looked_for
 from hpcsubmit.host import Host
-from hpcsubmit.job_status import JobState, JobStatus
-from hpcsubmit.queue import statuses
-from hpcsubmit.scheduler import scheduler_for
-from hpcsubmit.slurm import JobId
+from hpcsubmit.job_status import JobState
+from hpcsubmit.standing import Standing, stand
+
+_TITLES = ("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY")
 
 
 def _status(words: tuple[str, ...]) -> None:
@@ -22,58 +23,61 @@ def _status(words: tuple[str, ...]) -> None:
     if words:
         targets = [find_target(word, host, here) for word in words]
     else:
-        targets = [Target(scheduler=run.scheduler, job=run.job, run=run) for run in history(host, here)]
+        targets = [Target(scheduler=run.scheduler, jobs=run.jobs, run=run) for run in history(host, here)]
         if note := where_nothing_was_looked_for(host):
             click.echo(note, err=True)
-    known = _ask_all(targets, host)
-    rows = [("JOB", "STATE", "EXIT", "RUN", "WHERE OR WHY"), *(_row(target, known) for target in targets)]
-    click.echo("\n".join(align(rows)) if targets else "no runs yet")
+    standings = stand(targets, host)
+    lines: list[Line] = [_TITLES]
+    for standing in standings:
+        lines += array_lines(standing, whole=bool(words)) if standing.is_array else [_row(standing)]
+    click.echo("\n".join(_aligned(lines)) if targets else "no runs yet")
     if words:
-        _tell_failed_builds(targets, known, host)
+        _tell_failed_builds(standings, host)
 
 
-def _tell_failed_builds(
-    targets: Iterable[Target], known: Mapping[tuple[str, JobId], JobStatus], host: Host
-) -> None:
+def _aligned(lines: Sequence[Line]) -> list[str]:
+    rows = iter(align([line for line in lines if not isinstance(line, str)]))
+    return [line if isinstance(line, str) else next(rows) for line in lines]
+
+
+def _row(standing: Standing) -> tuple[str, ...]:
+    """The line of a job, or of a task."""
+    run, job = standing.target.run, str(standing.target.job)
+    name = run.run_id if run else "-"
+    for status in standing.statuses:
+        if status.state is not JobState.UNKNOWN or not (run and run.array):
+            return job, status.state.value, exit_text(status), name, status.detail
+    if run is None or (run.array and run.jobs):
+        return job, "unknown", "-", name, ""
+    if run.exit_code is not None:
+        return job_text(run), "ended", str(run.exit_code), name, "as its script recorded"
+    return job_text(run), "refused" if run.refused else "unknown", "-", name, ""
+
+
+def _tell_failed_builds(standings: Iterable[Standing], host: Host) -> None:
     """Show why jobs never ran whose environment could not be built."""
-    for run in (target.run for target in targets if target.run and target.run.build):
-        status = known.get((run.scheduler, run.job)) if run.job else None
-        waits = status and status.state is JobState.PENDING and status.detail != "DependencyNeverSatisfied"
-        if run.started or waits or not run.virtualenv:
+    for standing in standings:
+        run = standing.target.run
+        if run is None or not run.build or not run.virtualenv or _ran_or_waits(standing):
             continue
         from hpcsubmit.environments.job import failure  # late: for builds alone
 
         failed = failure(Path(run.virtualenv), run.build, host)
         if failed:
             lines = "".join(f"  {line}\n" for line in failed.lines)
-            click.echo(f"job {run.job} did not run: {failed.message}:\n{lines}{failed.hint}")
+            click.echo(f"job {job_text(run)} did not run: {failed.message}:\n{lines}{failed.hint}")
 
 
-def _ask_all(targets: Iterable[Target], host: Host) -> dict[tuple[str, JobId], JobStatus]:
-    """Ask each scheduler once for its jobs; the key is (scheduler, job)."""
-    jobs: dict[str, list[JobId]] = {}
-    for target in targets:
-        if target.job is not None:
-            jobs.setdefault(target.scheduler, []).append(target.job)
-    return {
-        (kind, job): status
-        for kind, asked in jobs.items()
-        for job, status in statuses(scheduler_for(kind, host), asked).items()
-    }
-
-
-def _row(target: Target, known: dict[tuple[str, JobId], JobStatus]) -> tuple[str, ...]:
-    run, job = target.run, str(target.job)
-    name = run.run_id if run else "-"
-    status = known.get((target.scheduler, target.job)) if target.job else None
-    if status is not None:
-        code = "-" if status.exit_code is None else f"{status.exit_code}:{status.signal}"
-        return job, status.state.value, code, name, status.detail
-    if run is None:
-        return job, "unknown", "-", name, ""
-    if run.exit_code is not None:
-        return job_text(run), "ended", str(run.exit_code), name, "as its script recorded"
-    return job_text(run), "refused" if run.refused else "unknown", "-", name, ""
+def _ran_or_waits(standing: Standing) -> bool:
+    run = standing.target.run
+    if run and run.array:
+        never = (JobState.PENDING, JobState.CANCELLED, JobState.UNKNOWN)
+        if any(status.state not in never for status in standing.statuses):
+            return True
+    elif run and run.started:
+        return True
+    waiting = [status for status in standing.statuses if status.state is JobState.PENDING]
+    return any(status.detail != "DependencyNeverSatisfied" for status in waiting)
 
 
 command = click.Command(
@@ -82,5 +86,6 @@ command = click.Command(
     params=[click.Argument(["words"], nargs=-1, metavar="[RUN|JOB]...")],
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Say what squeue, scontrol and sacct, or the embedded cluster, know of jobs: one line each. "
-    "Without arguments, of all runs of the current project.",
+    "Without arguments, of all runs of the current project. An array is one line, and where it is named, one "
+    "more for each of its tasks that failed or run. JOB may be a task, such as 4242_7.",
 )

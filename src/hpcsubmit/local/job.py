@@ -41,7 +41,8 @@ class Job:
     gpus: CUDA_VISIBLE_DEVICES of each node; seconds: the time limit, None for none; warning: how many
     seconds before it the script gets USR1, None for never; submitted: Unix time; append: whether the log
     keeps what it holds; dependency: what must happen first, "" for nothing; ends_with_it: whether the job is
-    cancelled once that can't happen any more; array: None for a job that is no array.
+    cancelled once that can't happen any more; array: None for a job that is no array; arguments: the
+    script's own.
     """
 
     id: int
@@ -64,6 +65,7 @@ class Job:
     dependency: str = ""
     ends_with_it: bool = False
     array: ArrayPlace | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -154,7 +156,9 @@ class JobFolder:
         with suppress(TypeError, KeyError):
             place = record.get("array")
             array = ArrayPlace(**place) if place else None
-            return Job(**{**record, "gpus": tuple(record["gpus"]), "array": array})
+            arguments = tuple(record.get("arguments", ()))
+            gpus = tuple(record["gpus"])
+            return Job(**{**record, "gpus": gpus, "array": array, "arguments": arguments})
         return None
 
     def write_standing(self, standing: Standing) -> None:

@@ -101,7 +101,7 @@ class Runner:
             with suppress(OSError):  # what is no file can't be emptied
                 os.ftruncate(1, 0)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        argv = (*_interpreter(self.folder.script), str(self.folder.script))
+        argv = (*_interpreter(self.folder.script), str(self.folder.script), *self.job.arguments)
         self.batch = start(
             argv, environment, files=(nothing, 1, 2), pid_variable="SLURM_TASK_PID", dies_with_us=True
         )

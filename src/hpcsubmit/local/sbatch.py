@@ -4,6 +4,7 @@ import os
 import pwd
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,14 +22,17 @@ _TAKEN = ("-a", "--array", "-d", "--dependency", "--kill-on-invalid-dep")
 
 
 def main(arguments: Sequence[str], jobs: Jobs) -> int:
-    """`sbatch [--parsable] [--array=SPEC] [--dependency=...] SCRIPT`: returns once the runner lives."""
-    script, options, parsable = _parse(arguments)
+    """`sbatch [--parsable] [--array=SPEC] [--dependency=...] SCRIPT [ARGUMENT...]`.
+
+    It returns once the runner lives; the arguments are the script's own.
+    """
+    script, options, own, parsable = _parse(arguments)
     text = _read_script(script)
     request = read_request(text, script.name, options)
     jobs.sweep()
     folder = jobs.claim()
     try:
-        job = _describe(int(folder.path.name), request, script)
+        job = replace(_describe(int(folder.path.name), request, script), arguments=own)
         array = _make_array(folder, job, request.array, request) if request.array else None
         said = array.records.path / "log" if array else Path(job.output)
         log = open_log(said)
@@ -43,21 +47,25 @@ def main(arguments: Sequence[str], jobs: Jobs) -> int:
     return 0
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, list[str], bool]:
-    """The script, the options that go before its own, and whether the job's id is to stand alone."""
-    words = [word for word in arguments if word != "--parsable"]
+def _parse(arguments: Sequence[str]) -> tuple[Path, list[str], tuple[str, ...], bool]:
+    """The script, the options that go before its own, its arguments, and whether the id is to stand alone."""
+    words = list(arguments)
     options: list[str] = []
-    while words and words[0].partition("=")[0] in _TAKEN:
+    parsable = False
+    while words and words[0].partition("=")[0] in (*_TAKEN, "--parsable"):
+        if words[0] == "--parsable":
+            parsable = bool(words.pop(0))
+            continue
         options.append(words.pop(0))
         if "=" not in options[-1] and words:
             options.append(words.pop(0))
-    if len(words) != 1 or words[0].startswith("-"):
-        wrong = next((word for word in words if word.startswith("-")), " ".join(words) or "no script")
+    if not words or words[0].startswith("-"):
         raise HpcSubmitError(
-            f"sbatch: error: can't take {wrong!r}",
-            f"usage: sbatch [--parsable] [{'|'.join(_TAKEN)}] SCRIPT; other options go into the script",
+            f"sbatch: error: can't take {words[0] if words else 'no script'!r}",
+            f"usage: sbatch [--parsable] [{'|'.join(_TAKEN)}] SCRIPT [ARGUMENT...]; "
+            "other options go into the script",
         )
-    return Path(words[0]), options, "--parsable" in arguments
+    return Path(words[0]), options, tuple(words[1:]), parsable
 
 
 def _read_script(script: Path) -> str:

@@ -78,7 +78,7 @@ def job_lines(job: Job, standing: Standing, dependency: str) -> list[str]:
         f"NodeList={job.node_list if ran_here else ''}",
         f"BatchHost={node_name(0)}" if ran_here else "",
         f"NumNodes={job.nodes} NumCPUs={cpus} NumTasks={job.tasks} CPUs/Task={job.cpus_per_task}",
-        f"Command={job.script}",
+        f"Command={' '.join((job.script, *job.arguments))}",
         f"WorkDir={job.workdir}",
         f"Comment={job.comment}" if job.comment else "",
         f"StdErr={job.output}",
