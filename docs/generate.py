@@ -1,17 +1,19 @@
 """Write the parts of the documentation that the code knows best: `python docs/generate.py [--check]`.
 
 README.md gets the table of options and docs/profiles.md the table of a profile's fields, each between two
-markers. With --check nothing is written, and the exit code is 1 where a part is not up to date.
+markers; the JSON schema of hpcsubmit.yaml is a file of its own. With --check nothing is written, and the exit
+code is 1 where a part is not up to date.
 """
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
 import click
+from application_schema import schema_text
 
 from hpcsubmit.cli.asked import OPTIONS
 from hpcsubmit.cli.options import GreedyCommand, Option
@@ -89,6 +91,8 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "docs/profiles.md": ("fields", fields_table),
 }
 """The files that have a generated part: the name in its markers, and what writes it."""
+FILES: dict[str, Callable[[], str]] = {"templates/hpcsubmit.schema.json": lambda: schema_text(_form)}
+"""The files that are generated whole."""
 
 
 def with_part(text: str, name: str, part: str) -> str:
@@ -109,11 +113,9 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python docs/generate.py [--check]\n")
         return 2
     stale = 0
-    for file, (name, part) in PARTS.items():
+    for file, wanted in _wanted():
         path = ROOT / file
-        text = path.read_text("utf-8")
-        wanted = with_part(text, name, part())
-        if wanted == text:
+        if path.is_file() and path.read_text("utf-8") == wanted:
             continue
         if arguments:
             stale = 1
@@ -121,6 +123,14 @@ def main(arguments: Sequence[str]) -> int:
         else:
             path.write_text(wanted, "utf-8")
     return stale
+
+
+def _wanted() -> Iterator[tuple[str, str]]:
+    """Every file with its text as it should be."""
+    for file, (name, part) in PARTS.items():
+        yield file, with_part((ROOT / file).read_text("utf-8"), name, part())
+    for file, text in FILES.items():
+        yield file, text()
 
 
 if __name__ == "__main__":

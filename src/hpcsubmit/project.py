@@ -1,12 +1,13 @@
 """Finds the project, and reads its hpcsubmit.yaml."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from hpcsubmit.errors import HpcSubmitError, did_you_mean
+from hpcsubmit.application import Application, application_of
+from hpcsubmit.cache import Cache
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.frozen import frozen
 from hpcsubmit.values import script_path
 from hpcsubmit.yaml_file import read_yaml
@@ -15,8 +16,6 @@ EXPERIMENT_FILE = "experiment_configurations.txt"
 SINGULAR_FILE = "experiment_configuration.txt"
 CONFIGURATION_FILE = "hpcsubmit.yaml"
 HPC_FILES = "hpc_files"
-PROFILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-CONFIGURATION_KEYS = ("cluster", "profiles")
 
 
 @frozen
@@ -24,26 +23,49 @@ class Project:
     """The user's project: the folder that a job runs in, and what its hpcsubmit.yaml says.
 
     root: absolute, as the user reached it (a symlink in it is kept).
-    configuration: the path of hpcsubmit.yaml, None without one.
-    profiles: the raw `profiles` key, {NAME: {field: value}}.
+    configuration: the path of hpcsubmit.yaml, None without one. application: what it says.
     """
 
     root: Path
     configuration: Path | None = None
-    cluster: str | None = None
-    profiles: Mapping[str, Any] = field(default_factory=dict)
+    application: Application = field(default_factory=Application)
 
     @property
     def name(self) -> str:
         """The project's name: that of its folder."""
         return self.root.name
 
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that hpcsubmit.yaml chooses."""
+        return self.application.cluster
 
-def find_project(folder: Path) -> Project:
-    """Find the project from `folder` upwards and read its configuration.
+    @property
+    def profiles(self) -> Mapping[str, Any]:
+        """The profiles of hpcsubmit.yaml, {NAME: {field: value}}."""
+        return self.application.profiles
+
+
+def find_project(folder: Path, cache: Cache | None = None) -> Project:
+    """Find the project from `folder` upwards and read its hpcsubmit.yaml; cache keeps what was read.
 
     It is the first folder that itself, or whose hpc_files/, holds the experiment file or hpcsubmit.yaml; a
     folder named hpc_files is never the project. Raises HpcSubmitError where there is none.
+    """
+    root = find_root(folder)
+    if root is not None:
+        return _read_project(root, cache)
+    raise HpcSubmitError(
+        f"no project here: neither {folder} nor a folder above it holds {EXPERIMENT_FILE} or "
+        f"{CONFIGURATION_FILE}",
+        _where_to_put_the_file(folder),
+    )
+
+
+def find_root(folder: Path) -> Path | None:
+    """Return the folder of the project that `folder` is in, None where there is none; reads no file.
+
+    Raises HpcSubmitError for a folder that no script can name.
     """
     if folder.resolve().name == HPC_FILES:  # reached through a link, perhaps
         folder = folder.resolve()
@@ -53,12 +75,8 @@ def find_project(folder: Path) -> Project:
         if candidate == Path("/"):
             hint = "move the project into a folder of its own: the folder's name is the project's"
             raise HpcSubmitError("the root folder / cannot be a project", hint)
-        return _read_project(script_path(candidate, "the project folder"))
-    raise HpcSubmitError(
-        f"no project here: neither {folder} nor a folder above it holds {EXPERIMENT_FILE} or "
-        f"{CONFIGURATION_FILE}",
-        _where_to_put_the_file(folder),
-    )
+        return script_path(candidate, "the project folder")
+    return None
 
 
 def _holds_project(folder: Path) -> bool:
@@ -77,43 +95,27 @@ def _where_to_put_the_file(folder: Path) -> str:
     return f"write your command, such as python main.py, into {EXPERIMENT_FILE} in your project's folder"
 
 
-def _read_project(root: Path) -> Project:
-    for place in (root, root / HPC_FILES):
-        path = place / CONFIGURATION_FILE
-        if path.is_file():
-            values = _read_configuration(path)
-            return Project(
-                root=root,
-                configuration=path,
-                cluster=values.get("cluster"),
-                profiles=values.get("profiles") or {},
-            )
-    return Project(root=root)
+def _read_project(root: Path, cache: Cache | None) -> Project:
+    path = find_in(root, CONFIGURATION_FILE)
+    if path is None:
+        return Project(root=root)
+    return Project(root=root, configuration=path, application=application_of(read_yaml(path, cache), path))
 
 
-def _read_configuration(path: Path) -> dict[str, Any]:
-    values = read_yaml(path)
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise HpcSubmitError(f"{path} holds no 'key: value' lines", "its keys are: cluster, profiles")
-    for key in values:
-        if key not in CONFIGURATION_KEYS:
-            raise HpcSubmitError(
-                f"{path} has an unknown key '{key}'", did_you_mean(str(key), CONFIGURATION_KEYS)
-            )
-    cluster, profiles = values.get("cluster"), values.get("profiles")
-    if cluster is not None and not isinstance(cluster, str):
-        raise HpcSubmitError(f"{path}: 'cluster' cannot be {cluster!r}", "write cluster: NAME")
-    if profiles is not None and not isinstance(profiles, dict):
+def find_in(root: Path, name: str) -> Path | None:
+    """Return a file of the project's: in its folder, else in its hpc_files/, None where it has none."""
+    places = (root / name, root / HPC_FILES / name)
+    return next((path for path in places if path.is_file()), None)
+
+
+def check_one_command(project: Project) -> None:
+    """Raise HpcSubmitError where a project whose hpcsubmit.yaml gives the command has an experiment file."""
+    experiment = find_in(project.root, EXPERIMENT_FILE)
+    if experiment is not None:
         raise HpcSubmitError(
-            f"{path}: 'profiles' cannot be {profiles!r}", "write profiles: {NAME: {field: value}}"
+            f"two files give the command: {project.configuration}, 'command', and {experiment}",
+            f"delete {experiment}, or 'command' in {CONFIGURATION_FILE}; -C FILE chooses one for once",
         )
-    for name in profiles or {}:
-        if not isinstance(name, str) or not re.fullmatch(PROFILE_NAME, name):
-            hint = "use letters, digits, . _ and -, and quotes around a number"
-            raise HpcSubmitError(f"{path}: {name!r} cannot name a profile", hint)
-    return values
 
 
 def find_experiment_file(project: Project, folder: Path, configs: Path | None) -> Path:

@@ -1,0 +1,1 @@
+"""The hpcsubmit.yaml that a project starts with."""
