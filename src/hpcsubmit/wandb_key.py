@@ -41,7 +41,9 @@ def has_key(host: Host) -> bool:
         netrc = (home(host) / ".netrc").read_text(errors="replace")
     except OSError:
         return False
-    return re.search(r"machine\s+\S*wandb", netrc) is not None
+    own = re.match(r"https?://([^/:]+)", host.environ.get("WANDB_BASE_URL", ""))
+    machine = rf"(\S*wandb|{re.escape(own[1])}(?!\S))" if own else r"\S*wandb"
+    return re.search(rf"machine\s+{machine}", netrc) is not None
 
 
 def uses_wandb(command: Command, project: Project, virtualenv: Virtualenv | None) -> bool:

@@ -25,6 +25,9 @@ REQUIREMENTS: Final = (
     "mpi4py",
 )
 
+WANDB: Final = "wandb==0.31.0"
+"""The client that tests/wandb_server.py is known to serve, as it does 0.30."""
+
 _LIMIT: Final = 1800.0
 # Of the caller's environment, what would lead pip or the new Python to another installation.
 _FOREIGN: Final = frozenset(
@@ -42,6 +45,31 @@ def job_python() -> Path:
         _environment(folder, [*options, *REQUIREMENTS])
 
     return made_once("job-python", key, fill) / "bin" / "python"
+
+
+def wandb_python() -> Path:
+    """A Python with the real wandb client, and nothing else."""
+    key = key_of([_python_version().encode(), WANDB.encode()])
+
+    def fill(folder: Path) -> None:
+        _environment(folder, [WANDB])
+
+    return made_once("wandb-python", key, fill) / "bin" / "python"
+
+
+def job_python_with_wandb() -> Path:
+    """A Python with the real wandb client that also finds all that the one of `job_python` has."""
+    below = job_python()
+    key = key_of([_python_version().encode(), WANDB.encode(), str(below).encode()])
+
+    def fill(folder: Path) -> None:
+        _environment(folder, [WANDB])
+        packages = next(folder.glob("lib/python3*/site-packages"))
+        (packages / "job_python.pth").write_text(
+            f"{next(below.parents[1].glob('lib/python3*/site-packages'))}\n"
+        )
+
+    return made_once("job-python-with-wandb", key, fill) / "bin" / "python"
 
 
 def install_tool(wheel_or_checkout: Path) -> Path:
