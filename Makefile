@@ -9,7 +9,7 @@ export TORCH_INDEX
 
 NOX = .venv/bin/nox
 
-.PHONY: demo test lint golden bench-cli bench-data bench-first-step clean
+.PHONY: demo test lint golden bench-cli bench-data bench-first-step bench-sweeps clean
 
 demo: $(NOX)
 	$(NOX) --session demo
@@ -31,6 +31,9 @@ bench-data: $(NOX)
 
 bench-first-step: $(NOX)
 	$(NOX) --session bench_first_step
+
+bench-sweeps: $(NOX)
+	$(NOX) --session bench_sweeps
 
 $(NOX): Makefile
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh tests/install_venv.sh

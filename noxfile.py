@@ -117,3 +117,9 @@ def bench_data(session: nox.Session) -> None:
 def bench_first_step(session: nox.Session) -> None:
     """From pressing return to the first line of the program on every node, on the real Slurm."""
     session.run("python", "-m", "bench.first_step", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def bench_sweeps(session: nox.Session) -> None:
+    """How long it takes to submit a sweep, beside one job, submitit and a loop over sbatch."""
+    session.run("python", "-m", "bench.sweeps", *session.posargs)

@@ -1,7 +1,8 @@
-"""What is timed inside a Python that has hpcsubmit, its imports done: run by bench/data.py, not by itself.
+"""What is timed inside a Python that has hpcsubmit, its imports done: run by the other files, not by itself.
 
-python inside.py look|pack|environment FOLDER: prints the nanoseconds that it took. The two files that it
-asks for, which are not there, stand around the measured part in a list of its system calls.
+python inside.py look|pack|environment FOLDER, python inside.py count|read|decode FILE: prints the nanoseconds
+that it took. The two files that it asks for, which are not there, stand around the measured part in a list of
+its system calls.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 BEGIN, END = "/hpcsubmit-bench-begins", "/hpcsubmit-bench-ends"
 READ_RATE = 500
+COMBINATIONS = 100_000
 
 
 def looking(scratch: Path) -> Callable[[], object]:
@@ -66,10 +68,61 @@ def finding(project: Path) -> Callable[[], object]:
     return work
 
 
+def counting(path: Path) -> Callable[[], object]:
+    """Return what checks a sweep file and counts its combinations, once YAML has read it."""
+    from hpcsubmit.sweep_file import reading
+    from hpcsubmit.yaml_file import read_yaml_lines
+
+    read = read_yaml_lines(path)
+    vars(reading)["read_yaml_lines"] = lambda _: read
+
+    def work() -> None:
+        (sweep,) = reading.read_sweep_file(path)
+        reading.check_offline(sweep)
+        if sweep.combinations != COMBINATIONS:
+            sys.exit(f"the grid has {sweep.combinations} combinations")
+
+    return work
+
+
+def reading(path: Path) -> Callable[[], object]:
+    """Return what reads a sweep file, with YAML, and checks it."""
+    from hpcsubmit.sweep_file.reading import read_sweep_file
+    from hpcsubmit.yaml_file import read_yaml_lines
+
+    read_yaml_lines(path)  # imports YAML
+    return lambda: read_sweep_file(path)
+
+
+def decoding(path: Path) -> Callable[[], object]:
+    """Return what finds the parameters of a trial of a sweep file."""
+    from hpcsubmit.sweep_file.reading import read_sweep_file
+    from hpcsubmit.trial import parameters
+
+    (sweep,) = read_sweep_file(path)
+    spec = {**sweep.as_spec(), "trials": COMBINATIONS, "seeds": []}
+
+    def work() -> None:
+        if parameters(spec, COMBINATIONS - 1) != {"a": COMBINATIONS // 100 - 1, "b": 98}:
+            sys.exit("the last trial but one has other parameters")
+
+    return work
+
+
+WORKS = {
+    "look": looking,
+    "pack": packing,
+    "environment": finding,
+    "count": counting,
+    "read": reading,
+    "decode": decoding,
+}
+
+
 def main() -> None:
     """Do one thing once, and print the time that it took."""
-    what, folder = sys.argv[1:]
-    work = {"look": looking, "pack": packing, "environment": finding}[what](Path(folder))
+    what, path = sys.argv[1:]
+    work = WORKS[what](Path(path))
     Path(BEGIN).exists()
     begun = time.perf_counter_ns()
     work()

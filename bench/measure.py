@@ -142,7 +142,8 @@ def count_table(counts: Sequence[Count]) -> str:
         aim, reached = "", ""
         if count.aim is not None:
             aim, reached = f"<= {count.aim:g}", "yes" if count.value <= count.aim else "NO"
-        lines.append((count.name, f"{count.value:,.4g} {count.unit}".strip(), aim, reached))
+        value = f"{count.value:,d}" if isinstance(count.value, int) else f"{count.value:,.4g}"
+        lines.append((count.name, f"{value} {count.unit}".strip(), aim, reached))
     return aligned(lines)
 
 

@@ -3,6 +3,7 @@
 case "$0" in
   */sbatch)
     date +%s%N > "$BENCH_STAMP"
+    [ -z "$BENCH_CALLS" ] || printf . >> "$BENCH_CALLS"
     echo "Submitted batch job 1"
     ;;
   */sinfo)

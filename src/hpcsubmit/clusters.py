@@ -6,11 +6,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from hpcsubmit.application import PROFILE_NAME
 from hpcsubmit.cache import Cache
 from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.frozen import frozen
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
-from hpcsubmit.project import PROFILE_NAME, Project
+from hpcsubmit.project import Project
 from hpcsubmit.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent / "profiles"

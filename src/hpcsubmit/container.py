@@ -13,7 +13,7 @@ from hpcsubmit.values import script_path
 
 PASSED = (
     "PYTHONUNBUFFERED", "SEED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT", "RANK",
-    "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+    "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURMD_NODENAME",
 )  # fmt: skip
 """The variables that every container gets, besides those that the plan exports."""
 FAMILIES = ("SLURM_", "PMI", "NCCL_", "GLOO_", "OMP_", "WANDB_", "TORCH_", "ACCELERATE_", "HPCSUBMIT_")

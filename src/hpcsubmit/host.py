@@ -39,17 +39,27 @@ class Host(NamedTuple):
         return shutil.which(program, path=self.environ.get("PATH"))
 
     def run(
-        self, argv: Sequence[str], *, timeout: float, environ: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        environ: Mapping[str, str] | None = None,
+        text: str = "",
     ) -> Completed:
         """Run a command to its end, without a terminal's input, for at most `timeout` seconds.
 
-        It has a process group of its own: a Ctrl-C at the terminal ends hpcsubmit, never a half-done sbatch.
+        text: what it reads instead. It has a process group of its own: a Ctrl-C at the terminal ends
+        hpcsubmit, never a half-done sbatch.
         Raises CommandTimedOut, and HpcSubmitError where the program cannot be started.
         """
+        source = _unnamed_file(text) if text else None
         try:
-            running = Running.start(argv, self.environ if environ is None else environ)
+            running = Running.start(argv, self.environ if environ is None else environ, source)
         except OSError as error:
             raise self._cannot_start(argv, error) from error
+        finally:
+            if source is not None:
+                os.close(source)
         if not running.wait(timeout):
             raise CommandTimedOut(
                 f"{argv[0]} gave no answer within {timeout:g} s",
@@ -85,6 +95,16 @@ class Host(NamedTuple):
         return HpcSubmitError(
             f"{argv[0]} could not be started: {reason}", f"see whether 'command -v {argv[0]}' finds it"
         )
+
+
+def _unnamed_file(text: str) -> int:
+    """Open a file without a name that holds a text: unlike a pipe it takes any length at once."""
+    import tempfile  # late: for the few commands that read
+
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        return os.dup(file.fileno())
 
 
 @contextmanager

@@ -82,6 +82,10 @@ class Program(NamedTuple):
     python: Word = Word(raw="python", literal="python")
 
 
+NO_PROGRAM = Program(assignments=(), names=(), arguments=())
+"""The program of a sweep's tasks: each trial's command is known only on its node."""
+
+
 def program_for(kind: JobKind, command: Command, request: Request, profile: Profile) -> Program:
     """Make the program of a job from the user's command; raises HpcSubmitError where it does not fit."""
     if kind is JobKind.ACCELERATE and (launcher := _own_launcher(command)):

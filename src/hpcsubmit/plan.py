@@ -1,18 +1,32 @@
 """plan(request, profile, context) -> Plan: every decision of a submission, pure."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hpcsubmit.conda import CondaEnv
 from hpcsubmit.container import Container, Image, container
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.frozen import frozen
-from hpcsubmit.launch import JobKind, Program, kind_of, names_its_rank, program_for
+from hpcsubmit.launch import NO_PROGRAM, JobKind, Program, kind_of, names_its_rank, program_for
 from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in, transfer
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Request
 from hpcsubmit.resources import check_limits, gpus, memory, where
 from hpcsubmit.slurm import Directive
+from hpcsubmit.trials import (
+    COUNTED,
+    SWEEP,
+    Source,
+    Trials,
+    Wanted,
+    forced_to_one,
+    spec_of,
+    trials_of,
+)
+from hpcsubmit.values import Walltime
 from hpcsubmit.virtualenv import Virtualenv
 
 RECORDS = "hpcsubmit"
@@ -32,6 +46,7 @@ class Context:
     image: the container's, None without one. conda: the environment of --conda-env.
     visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
     data: what --data names, looked at; None without it.
+    trials: the trials of a sweep, or the repeats; None for a single job.
     """
 
     project_root: Path
@@ -47,6 +62,7 @@ class Context:
     data: PackedData | None = None
     image: Image | None = None
     conda: CondaEnv | None = None
+    trials: Wanted | None = None
 
 
 @frozen
@@ -55,6 +71,7 @@ class Plan:
 
     cpus_per_task, threads: CPU cores of a task, and of each of its processes that has a GPU.
     log: the pattern that sbatch gets, `%` of folders doubled.
+    trials: what the tasks of an array run, None for a single job. spec: what their numbers stand for.
     exports: the variables that the program finds, besides those that only the node knows.
     notes, warnings: lines for the preview.
     """
@@ -68,6 +85,7 @@ class Plan:
     version: str
     command_line: str
     directives: tuple[Directive, ...]
+    walltime: Walltime
     nodes: int
     gpus_per_node: int
     tasks_per_node: int
@@ -96,8 +114,33 @@ class Plan:
     loopback: bool
     wandb_key_file: Path | None
     visible_gpus: tuple[str, ...]
+    trials: Trials | None
+    spec: Mapping[str, Any] | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def shown_kind(self) -> str:
+        """The kind of job as lists show it: `sweep`, or what starts its program."""
+        return SWEEP if self.trials and self.trials.is_sweep else self.kind.value
+
+    @property
+    def seeds(self) -> tuple[int, ...] | str:
+        """The seeds that the script itself gives to its trials; `counted` where a trial's is its number."""
+        wanted = self.trials.wanted if self.trials else None
+        if wanted is None or wanted.source is not Source.REPEATS:
+            return ()
+        return COUNTED if wanted.seeds == tuple(range(1, wanted.number + 1)) else wanted.seeds
+
+    @property
+    def given_words(self) -> bool:
+        """Whether a trial's command is known only on the node."""
+        return self.trials is not None and self.trials.is_sweep
+
+    @property
+    def tells_step(self) -> bool:
+        """Whether the program's step says its number, so that it alone can be told to end."""
+        return self.collect is not None or (self.trials is not None and self.trials.source == Source.AGENT)
 
     @property
     def cpus_per_node(self) -> int:
@@ -117,6 +160,11 @@ class Plan:
 
 def plan(request: Request, profile: Profile, context: Context) -> Plan:
     """Decide everything about a submission; raises HpcSubmitError for what this cluster cannot do."""
+    wanted = context.trials
+    sweep = wanted is not None and wanted.is_sweep
+    asked = request
+    if sweep:  # plain --gpus and --num-nodes are forced to one; a trial's own are its job's
+        request = replace(request, gpus=request.trial_gpus, num_nodes=request.trial_nodes)
     kind = kind_of(request)
     cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
     tasks = request.gpus if kind.task_per_gpu else 1
@@ -130,11 +178,13 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     run_dir = context.scratch_dir / RECORDS / "runs" / context.run_id
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
-    job_name = "-".join(filter(None, (kind.job_name, context.project_root.name, request.exp_name)))
-    log_name = "_".join(filter(None, (kind.log_name, request.exp_name, "%j.out")))
+    trials = trials_of(wanted, request, profile) if wanted else None
+    job_kind, log_kind = (SWEEP, SWEEP) if sweep else (kind.job_name, kind.log_name)
+    job_name = "-".join(filter(None, (job_kind, context.project_root.name, request.exp_name)))
+    log_name = "_".join(filter(None, (log_kind, request.exp_name, "%A_%a.out" if trials else "%j.out")))
     log = f"{str(outputs).replace('%', '%%')}/{log_name}"
     output_dir = experiment_dir / "runs" / context.run_id
-    program = program_for(kind, context.command, request, profile)
+    program = NO_PROGRAM if sweep else program_for(kind, context.command, request, profile)
     exports = _exports(kind, request, profile, context, output_dir)
     image = container(
         request,
@@ -157,7 +207,8 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         run_id=context.run_id,
         version=context.version,
         command_line=context.command_line,
-        directives=_directives(request, profile, context, job_name, log, tasks, cpus_per_task),
+        directives=_directives(request, profile, context, trials, job_name, log, tasks, cpus_per_task),
+        walltime=request.time,
         nodes=request.num_nodes,
         gpus_per_node=request.gpus,
         tasks_per_node=tasks,
@@ -186,7 +237,15 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         loopback=profile.loopback,
         wandb_key_file=context.wandb_key_file,
         visible_gpus=context.visible_gpus,
-        notes=tuple(_notes(kind, request, profile, context, cpus, tasks)),
+        trials=trials,
+        spec=spec_of(trials, run_id=context.run_id, kind=kind, request=request, profile=profile)
+        if trials
+        else None,
+        notes=(
+            *(forced_to_one(asked) if sweep else ()),
+            *(trials.notes if trials else ()),
+            *_notes(kind, request, profile, context, cpus, tasks),
+        ),
         warnings=tuple(_warnings(profile, context)),
     )
 
@@ -195,6 +254,7 @@ def _directives(
     request: Request,
     profile: Profile,
     context: Context,
+    trials: Trials | None,
     job_name: str,
     log: str,
     tasks: int,
@@ -204,6 +264,7 @@ def _directives(
     return (
         Directive(name="job-name", value=job_name),
         Directive(name="comment", value=context.run_id),
+        *([Directive(name="array", value=trials.array.directive)] if trials else []),
         *where(request.account, request.partition, profile),
         Directive(name="time", value=str(request.time)),
         Directive(name="nodes", value=str(request.num_nodes)),
@@ -252,9 +313,10 @@ def _notes(
     if profile.scheduler == "local" and gpus > len(context.visible_gpus):
         there = len(context.visible_gpus)
         notes.append(f"the job runs on the CPU: GPUs asked for: {gpus}, on this machine: {there}")
-    if kind is JobKind.PLAIN and context.command.python_word is False:
+    sweep = context.trials is not None and context.trials.is_sweep
+    if kind is JobKind.PLAIN and context.command.python_word is False and not sweep:
         notes.append(f"the program is '{context.command.program}', started as it is")
-    if kind is JobKind.RANKS and not names_its_rank(context.command):
+    if kind is JobKind.RANKS and not (sweep or names_its_rank(context.command)):
         notes.append("the command names no {rank}: its processes differ by the variable RANK alone")
     return notes
 
@@ -265,6 +327,7 @@ def _warnings(profile: Profile, context: Context) -> list[str]:
         successor = f"; its successor is {profile.successor}" if profile.successor else ""
         found.append(f"{profile.name} stopped computing on {profile.retired}{successor}")
     found += context.data.warnings if context.data else ()
+    found += context.trials.warnings if context.trials else ()
     if context.wandb_without_key:
         found.append(
             "the project uses wandb, and WANDB_API_KEY, ~/wandb_credentials.txt and ~/.netrc hold no key"

@@ -11,17 +11,18 @@ from hpcsubmit.cache import Cache
 from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
 from hpcsubmit.container import check_without_image
 from hpcsubmit.environments.find import Wish, find_virtualenv
-from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.experiment import read_command_file
+from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.experiment import Command, read_command_file
 from hpcsubmit.folders import local_scratch, user_profiles
 from hpcsubmit.host import CommandTimedOut, Host
 from hpcsubmit.launch import mpi_flavours
 from hpcsubmit.node_disks import PackedData, transfer
 from hpcsubmit.plan import Context, Plan, plan
 from hpcsubmit.profile import Profile
-from hpcsubmit.project import Project, find_experiment_file, find_project
+from hpcsubmit.project import EXPERIMENT_FILE, Project, find_experiment_file, find_project
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import caller_variables
+from hpcsubmit.trials import Wanted
 from hpcsubmit.values import script_path
 from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_key import has_key, key_file, uses_wandb
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hpcsubmit.conda import CondaEnv
     from hpcsubmit.container import Image
     from hpcsubmit.staging.snapshot import Snapshot
+    from hpcsubmit.sweeps.wanted import AskNumber
 
 SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
 CLUSTER_NAME_TIMEOUT = 2.0
@@ -51,30 +53,43 @@ class Prepared(NamedTuple):
     snapshot: "Snapshot | None" = None
 
 
+class Place(NamedTuple):
+    """Where a submission starts: the project, and the cluster that was chosen among the profiles."""
+
+    project: Project
+    clusters: Clusters
+    choice: Choice
+    cluster: Cluster
+
+
+def look_around(folder: Path, host: Host, *, asked: str | None, cache: Cache | None = None) -> Place:
+    """Find the project of a folder and choose the cluster; raises HpcSubmitError.
+
+    folder: the current folder, absolute. asked: the value of --cluster. cache: keeps the files that are read.
+    """
+    project = find_project(folder, cache)
+    clusters = Clusters(user_folder=user_profiles(host), project=project, cache=cache)
+    choice = choose(clusters, surroundings(host), asked)
+    return Place(project, clusters, choice, clusters.get(choice.name))
+
+
 def prepare(
     request: Request,
+    place: Place,
     *,
-    asked: str | None,
     run_id: str,
     command_line: str,
     folder: Path,
     host: Host,
-    cache: Cache | None = None,
+    ask: "AskNumber | None" = None,
 ) -> Prepared:
     """Validate everything and decide everything; raises HpcSubmitError for all that is wrong.
 
-    asked: the value of --cluster. folder: the current folder, absolute.
+    folder: the current folder, absolute. ask: asks for the number of a sweep's runs; without
+    it the number must be given.
     """
-    project = find_project(folder)
-    clusters = Clusters(user_folder=user_profiles(host), project=project, cache=cache)
-    choice = choose(clusters, surroundings(host), asked)
-    cluster = clusters.get(choice.name)
-    command = read_command_file(find_experiment_file(project, folder, request.configs))
-    if command.starts_wandb_agent:
-        raise HpcSubmitError(
-            f"{command.source} starts a wandb agent, and hpcsubmit cannot submit sweeps yet",
-            "write the command that trains once, without wandb agent",
-        )
+    project, choice, cluster = place.project, place.choice, place.cluster
+    command = _command(request, project, folder)
     if "WANDB_API_KEY=" in command.text:
         raise HpcSubmitError(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
@@ -94,11 +109,12 @@ def prepare(
         command=command,
         virtualenv=virtualenv,
         wandb_key_file=key_file(host),
-        wandb_without_key=not has_key(host) and uses_wandb(command, project, virtualenv),
+        wandb_without_key=not (request.offline or has_key(host)) and uses_wandb(command, project, virtualenv),
         visible_gpus=visible_gpus(host) if cluster.profile.scheduler == "local" else (),
         data=_packed(snapshot),
         image=image,
         conda=conda,
+        trials=_trials(request, command, place, virtualenv, host, ask),
     )
     _check_mpi(request, cluster.profile, host)
     return Prepared(
@@ -108,6 +124,47 @@ def prepare(
         cluster=cluster,
         dropped=caller_variables(host.environ),
         snapshot=snapshot,
+    )
+
+
+def _command(request: Request, project: Project, folder: Path) -> Command:
+    """The command of the project; a sweep that is named elsewhere needs none."""
+    if request.command:
+        return request.command
+    if request.sweep_file or (request.sweep and request.configs is None):
+        from hpcsubmit.sweeps.wanted import placeholder  # late: for sweeps alone
+
+        if request.sweep_file:
+            return placeholder(request.sweep_file.path)
+        try:
+            path = find_experiment_file(project, folder, None)
+        except HpcSubmitError:
+            return placeholder(project.root / EXPERIMENT_FILE)
+        return read_command_file(path)
+    return read_command_file(find_experiment_file(project, folder, request.configs))
+
+
+def _trials(
+    request: Request,
+    command: Command,
+    place: Place,
+    virtualenv: Virtualenv | None,
+    host: Host,
+    ask: "AskNumber | None",
+) -> Wanted | None:
+    """The trials of a sweep, or the repeats; None for a single job."""
+    sweep = request.sweep or request.sweep_file or command.starts_wandb_agent
+    if not sweep and (request.trial_gpus, request.trial_nodes, request.num_sweeps) != (1, 1, None):
+        raise UsageError(
+            "--trial-gpus, --trial-nodes and --num-sweeps belong to sweeps, and no sweep is named",
+            "add -w ENTITY/PROJECT/ID, or use --gpus and --num-nodes",
+        )
+    if not (sweep or request.seeds):
+        return None
+    from hpcsubmit.sweeps.wanted import Site, wanted_trials  # late: for sweeps and repeats alone
+
+    return wanted_trials(
+        request, command, Site(place.project.root, place.cluster.profile, virtualenv, host, ask)
     )
 
 

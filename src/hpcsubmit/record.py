@@ -1,10 +1,13 @@
 """What was submitted: one folder per submission, with one writer, on the project's scratch.
 
 It holds plan.json, script.sh and python/, which the job imports hpcsubmit.comm from, written before sbatch;
-result.json, written after it; and the files `started` and `exit`, which the batch script writes.
+result.json, written after it; and the files `started` and `exit`, which the batch script writes. A submission
+of many trials also has sweep.json, which says what their numbers stand for, and tasks/, with a folder for
+each trial that has begun.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,10 @@ from hpcsubmit.slurm import JobId
 PLAN, SCRIPT, RESULT, STARTED, EXIT = "plan.json", "script.sh", "result.json", "started", "exit"
 
 
-_LIBRARY = ("python/hpcsubmit/__init__.py", "python/hpcsubmit/comm.py")
+SPEC = "sweep.json"
+TASKS, TRIAL = "tasks", "trial"
+"""The folder with a folder for each trial, and the file in it that tells how the trial ended."""
+_LIBRARY = ("python/hpcsubmit/__init__.py", "python/hpcsubmit/comm.py", "python/hpcsubmit/trial.py")
 _PACKAGE = """\"\"\"hpcsubmit inside a job: comm, and whatever an installed hpcsubmit has besides.\"\"\"
 
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
@@ -25,9 +31,16 @@ __version__ = "{version}"
 """
 
 
-def expand_log(pattern: str, job: JobId) -> str:
-    """Return the path that Slurm writes for a pattern with `%j` and `%%`."""
-    return "%".join(part.replace("%j", str(job.number)) for part in pattern.split("%%"))
+def expand_log(pattern: str, job: JobId, task: int | None = None) -> str:
+    """Return the path that Slurm writes for a pattern with `%j` or, for a task of an array, `%A` and `%a`.
+
+    job: the array's id, where it is one; task: the task's index in it. `%%` is a `%`.
+    """
+    names = {"%j": str(job.number), "%A": str(job.number)} | ({} if task is None else {"%a": str(task)})
+    parts = pattern.split("%%")
+    for name, text in names.items():
+        parts = [part.replace(name, text) for part in parts]
+    return "%".join(parts)
 
 
 def write_intention(plan: Plan, script: str, created: str) -> Path:
@@ -42,7 +55,7 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         "created": created,
         "cluster": plan.cluster,
         "scheduler": plan.scheduler,
-        "kind": plan.kind.value,
+        "kind": plan.shown_kind,
         "exp_name": plan.exp_name,
         "project": str(plan.project_root),
         "job_name": plan.job_name,
@@ -55,10 +68,14 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
         "output_dir": str(plan.output_dir),
         "data": str(plan.data.manifest) if plan.data else "",
         "collected": str(plan.collect.folder) if plan.collect else "",
+        "sweep": plan.trials.sweep_path if plan.trials else "",
+        "array": _array(plan),
     }
     try:
         write_atomically(plan.run_dir / SCRIPT, script, mode=0o700)
         write_atomically(plan.run_dir / PLAN, _json(intention))
+        if plan.spec is not None:
+            write_atomically(plan.run_dir / SPEC, json.dumps(plan.spec) + "\n")
         _write_library(plan)
     except HpcSubmitError:
         withdraw(plan.run_dir)
@@ -68,14 +85,22 @@ def write_intention(plan: Plan, script: str, created: str) -> Path:
 
 def _write_library(plan: Plan) -> None:
     make_folder(plan.library / "hpcsubmit")
-    comm = Path(__file__).with_name("comm.py").read_text("utf-8")
-    for name, text in zip(_LIBRARY, (_PACKAGE.format(version=plan.version), comm), strict=True):
-        write_atomically(plan.run_dir / name, text)
+    package, *modules = _LIBRARY if plan.given_words else _LIBRARY[:2]
+    write_atomically(plan.run_dir / package, _PACKAGE.format(version=plan.version))
+    for name in modules:
+        write_atomically(plan.run_dir / name, Path(__file__).with_name(Path(name).name).read_text("utf-8"))
+
+
+def _array(plan: Plan) -> dict[str, Any] | None:
+    if plan.trials is None:
+        return None
+    array = plan.trials.array
+    return {"trials": array.trials, "per_task": array.per_task, "blocks": [list(b) for b in array.blocks]}
 
 
 def withdraw(folder: Path) -> None:
     """Remove the record of a submission that came to nothing before sbatch was asked."""
-    for name in (PLAN, SCRIPT, *_LIBRARY):
+    for name in (PLAN, SCRIPT, SPEC, *_LIBRARY):
         with suppress(OSError):  # what went wrong first is what to tell
             (folder / name).unlink()
     for below in ("python/hpcsubmit", "python", ""):
@@ -83,13 +108,14 @@ def withdraw(folder: Path) -> None:
             (folder / below).rmdir()
 
 
-def write_result(folder: Path, **values: str) -> None:
+def write_result(folder: Path, **values: str | Sequence[str]) -> None:
     """Complete a record: `job`, `build` (the job that it waits for) and `code`, or `refused`.
 
-    Raises HpcSubmitError.
+    `jobs`: the ids of a submission's arrays, in their order; `job` is the first of them. Raises
+    HpcSubmitError.
     """
     write_atomically(folder / RESULT, _json(values))
 
 
-def _json(values: dict[str, Any]) -> str:
+def _json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -1,14 +1,20 @@
 """What the user asked for on the command line; knows no cluster."""
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsubmit.errors import UsageError
+from hpcsubmit.experiment import Command
 from hpcsubmit.frozen import frozen
 from hpcsubmit.slurm import Directive
 from hpcsubmit.values import Memory, Walltime
+from hpcsubmit.wandb_sweep import WandbSweepId
+
+if TYPE_CHECKING:
+    from hpcsubmit.sweep_file.reading import SweepFile
 
 
 class Launcher(StrEnum):
@@ -39,6 +45,7 @@ class Request:
     """One submission as asked for; None stands for "as the profile says".
 
     gpus, cpus: per node. memory_per_gpu and memory_per_node exclude each other.
+    command: the one of hpcsubmit.yaml, None for the experiment file's.
     data: the words of --data, relative to the project's scratch folder. compress: auto, none, gzip or zstd.
     collect: paths below SLURM_TMPDIR. collect_grace: seconds before the time limit.
     no_env: whether the program runs with the node's own Python. env_on_node: whether every node unpacks the
@@ -46,6 +53,10 @@ class Request:
     container: an image, as given. workdir: a mount point in it. binds, pass_env: what it sees besides.
     container_exec: whether the command is started as it is, and not handed to the image's runscript.
     container_on_node: whether the image is copied to every node's own disk.
+    sweep: a wandb sweep whose runs are the tasks of an array. num_sweeps: how many, AUTO for what is left of
+    its grid, None for a question. trial_gpus, trial_nodes: of each run of a sweep, gpus per node.
+    trials_per_task: runs one after another in a task. seeds: the same experiment once for each of them.
+    sweep_file: the file of a sweep that is to be run. offline: without a server.
     """
 
     gpus: int = 1
@@ -60,6 +71,7 @@ class Request:
     exp_name: str = ""
     launcher: Launcher | None = None
     configs: Path | None = None
+    command: Command | None = None
     data: tuple[str, ...] = ()
     data_transfer: str | None = None
     compress: str = "auto"
@@ -75,7 +87,18 @@ class Request:
     binds: tuple[Bind, ...] = ()
     pass_env: tuple[str, ...] = ()
     sbatch_args: tuple[Directive, ...] = ()
+    sweep: WandbSweepId | None = None
+    num_sweeps: int | None = None
+    trial_gpus: int = 1
+    trial_nodes: int = 1
+    trials_per_task: int | None = None
+    seeds: tuple[int, ...] = ()
+    sweep_file: "SweepFile | None" = None
+    offline: bool = False
 
+
+AUTO = 0
+"""The number of sweeps that stands for what is left of the grid."""
 
 OWN_OPTIONS = {
     "nodes": "--num-nodes",
@@ -89,6 +112,7 @@ OWN_OPTIONS = {
     "gpus": "--gpus",
     "job-name": "--exp-name",
     "output": "--exp-name",
+    "array": "--repeat, or a sweep",
 }
 """sbatch's options that hpcsubmit sets itself, with the option of hpcsubmit's that governs each."""
 
@@ -115,7 +139,7 @@ def parse_bind(text: str) -> Bind:
     """
     source, *rest = text.split(":")
     target, *mode = rest or [""]
-    path = Path(source).expanduser().absolute()
+    path = Path(os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path.expanduser raises
     if not source or "," in text or mode not in ([], ["ro"], ["rw"]) or (target and target[0] != "/"):
         raise UsageError(
             f"--bind cannot be {text!r}",

@@ -36,14 +36,18 @@ class Running:
         self._status: int | None = None
 
     @classmethod
-    def start(cls, argv: Sequence[str], environ: Mapping[str, str]) -> "Running":
-        """Start a program of the PATH in a process group of its own; raises OSError where that fails."""
+    def start(cls, argv: Sequence[str], environ: Mapping[str, str], source: int | None = None) -> "Running":
+        """Start a program of the PATH in a process group of its own; raises OSError where that fails.
+
+        source: an open file that it reads; None for nothing.
+        """
         program = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
         if program is None:
             raise FileNotFoundError(2, "there is no such program on the PATH", argv[0])
         (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         files = (
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            nothing if source is None else (os.POSIX_SPAWN_DUP2, source, 0),
             (os.POSIX_SPAWN_DUP2, out_end, 1),
             (os.POSIX_SPAWN_DUP2, err_end, 2),
         )

@@ -1,7 +1,7 @@
 """Talks to Slurm by its commands; the embedded cluster answers the same commands."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,14 +41,14 @@ class Scheduler(NamedTuple):
     prefix: tuple[str, ...] = ()
     submit_timeout: float = SUBMIT_TIMEOUT
 
-    def submit(self, script: Path, *options: str) -> Accepted:
-        """Submit a script, with options of sbatch that go before the script's own.
+    def submit(self, script: Path, *options: str, arguments: Sequence[str] = ()) -> Accepted:
+        """Submit a script, with options of sbatch that go before the script's own, and with its arguments.
 
         Raises Unanswered where sbatch does not say whether there is a job, HpcSubmitError with sbatch's own
         words where it refuses.
         """
         try:
-            done = self.run("sbatch", *options, str(script), timeout=self.submit_timeout)
+            done = self.run("sbatch", *options, str(script), *arguments, timeout=self.submit_timeout)
         except CommandTimedOut as error:
             raise _unanswered(f"sbatch gave no answer within {self.submit_timeout:g} s") from error
         said = "; ".join(filter(None, map(str.strip, (done.stderr or done.stdout).splitlines())))

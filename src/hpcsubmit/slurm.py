@@ -61,6 +61,23 @@ class JobId:
         return cls(number=int(match[1]), task=int(match[2]) if match[2] else None)
 
 
+MOST_TASKS = 4_000_001
+"""The largest MaxArraySize that Slurm takes (slurm.conf(5)): no task has this number."""
+
+
+def task_numbers(text: str) -> tuple[int, ...]:
+    """Read the numbers of an array's tasks as Slurm writes them: `3`, `3-8%2`, `0-90:10`, `1,3,7-9`.
+
+    What is no number of a task, such as the `...` of a list that was cut off, is left out.
+    """
+    found: set[int] = set()
+    for item in text.partition("%")[0].split(","):
+        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10})(?::([0-9]{1,10}))?)?", item, re.ASCII)
+        if match and int(match[2] or match[1]) < MOST_TASKS:
+            found.update(range(int(match[1]), int(match[2] or match[1]) + 1, int(match[3] or 1) or 1))
+    return tuple(sorted(found))
+
+
 def parse_submission(stdout: str) -> JobId:
     """Read sbatch's `Submitted batch job 4242 [on cluster X]`; raises HpcSubmitError for anything else."""
     match = re.search(r"^Submitted batch job ([0-9]+)(?: on cluster \S+)?$", stdout, re.MULTILINE | re.ASCII)
@@ -81,5 +98,5 @@ def caller_variables(names: Iterable[str]) -> tuple[str, ...]:
     `SBATCH_*` override the script's directives and `SLURM_*`, `SRUN_*` of another allocation break the new
     job's steps (all seen on Slurm 22.05.8); `SQUEUE_*` and `SACCT_*` hide jobs from the questions about them.
     """
-    prefixes = ("SBATCH_", "SRUN_", "SLURM_", "SQUEUE_", "SACCT_")
+    prefixes = ("SBATCH_", "SRUN_", "SLURM_", "SQUEUE_", "SACCT_", "SINFO_")
     return tuple(sorted(n for n in names if n.startswith(prefixes) and n not in KEPT_CALLER_VARIABLES))

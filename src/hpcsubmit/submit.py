@@ -1,9 +1,11 @@
 """Carries out a plan: the only place where a submission changes anything."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.errors import HpcSubmitError
@@ -24,11 +26,13 @@ GIT_TIMEOUT = 5.0
 class Submission:
     """A job that the scheduler accepted.
 
-    line: sbatch's line with the job. remarks: what else sbatch said, "" for nothing. log: the file that the
+    jobs: all of them, where the trials need more than one array; `job` is the first. line: sbatch's line with
+    the job, one for each. remarks: what else sbatch said, "" for nothing. log: the file that the
     job will write. build: the job that builds its environment and that it waits for, None for none.
     """
 
     job: JobId
+    jobs: tuple[JobId, ...]
     line: str
     remarks: str
     log: Path
@@ -43,11 +47,12 @@ def submit(
     scheduler: Scheduler,
     host: Host,
     pack: Callable[[], None] | None = None,
+    pause: float = 0,
 ) -> Submission:
     """Make the folders, write the record, pack the data, build the environment, submit, complete the record.
 
     The record comes first: what it names is needed from then on, and not cleaned away.
-    pack: packs the data of the plan.
+    pack: packs the data of the plan. pause: seconds between two calls of sbatch, where the site wants it.
 
     Raises HpcSubmitError; a record whose job was refused says so, and one whose sbatch gave no answer stays
     incomplete, for `hpcsubmit runs` to find the job.
@@ -64,7 +69,7 @@ def submit(
         withdraw(plan.run_dir)
         raise
     try:
-        taken, remarks = _submit_and_record(plan, path, scheduler, build)
+        taken = _submit_and_record(plan, path, scheduler, build, pause)
     except KeyboardInterrupt:
         raise HpcSubmitError(
             f"interrupted while sbatch was at work: run {plan.run_id} may or may not be submitted",
@@ -72,9 +77,15 @@ def submit(
             exit_code=INTERRUPTED,
         ) from None
     with suppress(HpcSubmitError, KeyboardInterrupt):  # the record is already good without it
-        write_result(plan.run_dir, **_result(taken.job, build), code=code_state(project.root, host))
-    log = Path(expand_log(plan.log, taken.job))
-    return Submission(job=taken.job, line=taken.line, remarks=remarks, log=log, build=build)
+        write_result(plan.run_dir, **_result(taken.jobs, build), code=code_state(project.root, host))
+    return Submission(
+        job=taken.jobs[0],
+        jobs=tuple(taken.jobs),
+        line="\n".join(taken.lines),
+        remarks="\n".join(taken.remarks),
+        log=Path(expand_log(plan.log, taken.jobs[0])),
+        build=build,
+    )
 
 
 def _environment(plan: Plan, host: Host, scheduler: Scheduler) -> JobId | None:
@@ -95,32 +106,91 @@ def _environment(plan: Plan, host: Host, scheduler: Scheduler) -> JobId | None:
     return None
 
 
-def _result(job: JobId, build: JobId | None) -> dict[str, str]:
-    return {"job": str(job)} | ({"build": str(build)} if build else {})
+class _Taken(NamedTuple):
+    """What sbatch said, of every array so far."""
+
+    jobs: list[JobId]
+    lines: list[str]
+    remarks: list[str]
+
+    def add(self, accepted: Accepted) -> None:
+        self.jobs.append(accepted.job)
+        self.lines.append(accepted.line)
+        if accepted.remarks:
+            self.remarks.append(accepted.remarks)
+
+
+def _result(jobs: Sequence[JobId], build: JobId | None) -> dict[str, Any]:
+    several = {"jobs": [str(job) for job in jobs]} if len(jobs) > 1 else {}
+    return {"job": str(jobs[0])} | several | ({"build": str(build)} if build else {})
 
 
 def _submit_and_record(
-    plan: Plan, script: Path, scheduler: Scheduler, build: JobId | None
-) -> tuple[Accepted, str]:
-    """Submit, and write what sbatch said at once; return that, and the remarks for the user.
+    plan: Plan, script: Path, scheduler: Scheduler, build: JobId | None, pause: float
+) -> _Taken:
+    """Submit every array of the plan, and write what sbatch said at once.
 
-    build: the job that must end well before; where it fails, Slurm removes the one that waits for it.
+    build: the job that must end well before; where it fails, Slurm removes those that wait for it.
     """
-    options = (f"--dependency=afterok:{build}", "--kill-on-invalid-dep=yes") if build else ()
-    try:
-        taken = scheduler.submit(script, *options)
-    except Unanswered:
-        raise
-    except HpcSubmitError as error:
-        with suppress(HpcSubmitError):  # what sbatch said is what to tell
-            write_result(plan.run_dir, refused=error.message)
-        raise
-    try:
-        write_result(plan.run_dir, **_result(taken.job, build))
-    except HpcSubmitError as error:  # the job is there: its id must reach the user
-        warning = f"warning: the record of job {taken.job} is not complete: {error.message}"
-        return taken, "\n".join(filter(None, (taken.remarks, warning)))
-    return taken, taken.remarks
+    taken = _Taken([], [], [])
+    for options, arguments in _calls(plan, build, taken.jobs):
+        if taken.jobs:
+            time.sleep(pause)
+        try:
+            taken.add(scheduler.submit(script, *options, arguments=arguments))
+        except Unanswered:
+            raise
+        except HpcSubmitError as error:
+            raise _refused(plan, taken.jobs, scheduler, error) from error
+        try:
+            write_result(plan.run_dir, **_result(taken.jobs, build))
+        except HpcSubmitError as error:  # the job is there: its id must reach the user
+            taken.remarks.append(
+                f"warning: the record of job {taken.jobs[-1]} is not complete: {error.message}"
+            )
+    return taken
+
+
+def _calls(
+    plan: Plan, build: JobId | None, before: Sequence[JobId]
+) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    """The options of sbatch and the arguments of the script, for every array; a single job is one call.
+
+    The script itself says the first array. before: the jobs of the calls that were made.
+    Slurm throttles each array by itself, and a site's promise is about all of them: a throttled array waits
+    until the one before it has ended, well or not.
+    """
+    array = plan.trials.array if plan.trials else None
+    for block in array.blocks if array else ((0, 0),):
+        waits = [f"afterok:{build}"] if build else []
+        if array and array.throttle and before:
+            waits.append(f"afterany:{before[-1]}")
+        options = [f"--dependency={','.join(waits)}"] if waits else []
+        options += ["--kill-on-invalid-dep=yes"] if build else []
+        if not before:
+            yield options, ()
+        elif array:
+            yield [*options, f"--array={array.spec(block)}"], (str(block[0]),)
+
+
+def _refused(
+    plan: Plan, jobs: Sequence[JobId], scheduler: Scheduler, error: HpcSubmitError
+) -> HpcSubmitError:
+    """Record what sbatch said, and end the arrays that it took before: a part of the trials is none."""
+    with suppress(HpcSubmitError):  # what sbatch said is what to tell
+        write_result(plan.run_dir, refused=error.message)
+    left = []
+    if jobs:
+        from hpcsubmit.queue import cancel  # late: for failures alone
+    for job in reversed(jobs):  # an array may wait for the end of the one before it
+        try:
+            cancel(scheduler, job)
+        except HpcSubmitError:
+            left.append(str(job))
+    if left:
+        hint = f"end what is left of it first: scancel {' '.join(left)}"
+        return HpcSubmitError(f"{error.message}; of its arrays some were taken", hint)
+    return error
 
 
 def code_state(root: Path, host: Host) -> str:

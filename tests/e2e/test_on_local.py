@@ -62,6 +62,25 @@ def node_local(laptop: Sandbox) -> list[Path]:
     return list((laptop.root / "tmp").glob("hpcsubmit-*/*/*"))
 
 
+def test_repeats_are_followed_shown_and_found_task_by_task(laptop: Sandbox) -> None:
+    laptop.write(
+        "import os, sys\nprint('seed', os.environ['SEED'])\nsys.exit(os.environ['SEED'] == '5')\n",
+        laptop.project / "probe.py",
+    )
+    said = laptop.hpcsubmit("--seeds", "3,5,8", "--follow", timeout=120)
+    assert (said.code, said.error.partition(": ")[2]) == (1, "2 done, 1 failed, exit code 1")
+    for task, seed, code in ((1, 3, 0), (2, 5, 1), (3, 8, 0)):
+        assert f"==> task 1_{task}, exit code {code} <==\nseed {seed}\n" in said.stdout
+    assert laptop.hpcsubmit("status").stdout.splitlines()[1].split()[:3] == ["1_[1-3]", "FAILED", "1:0"]
+    assert laptop.hpcsubmit("status", "1_2").stdout.splitlines()[1].split()[:3] == ["1_2", "FAILED", "1:0"]
+    assert laptop.hpcsubmit("cancel", "1").stdout == "array 1_[1-3] had already ended: 2 done, 1 failed\n"
+    shutil.rmtree(
+        laptop.root / "state" / "hpcsubmit" / "local" / "jobs"
+    )  # as when Slurm has forgotten all of it
+    rows = [line.split() for line in laptop.hpcsubmit("status", "1").stdout.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [["1_[1-3]", "FAILED", "1:0"], ["1_2", "FAILED", "1:0"]]
+
+
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
 def test_two_nodes_of_two_train_as_on_a_cluster(laptop: Sandbox, launcher: str) -> None:
     (laptop.project / "examples").symlink_to(EXAMPLES)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from hpcsubmit.array import Limits
 from hpcsubmit.clusters import Clusters
 from hpcsubmit.conda import CondaEnv
 from hpcsubmit.container import Image
@@ -14,8 +15,10 @@ from hpcsubmit.profile import Profile
 from hpcsubmit.render import render
 from hpcsubmit.request import Bind, Launcher, Request
 from hpcsubmit.slurm import Directive
+from hpcsubmit.trials import Source, Wanted
 from hpcsubmit.values import Memory, Walltime
 from hpcsubmit.virtualenv import Virtualenv
+from hpcsubmit.wandb_sweep import WandbSweepId
 
 RUN_ID = "r20260131-235959-a2b3"
 HOUR = Walltime.parse("00-01:00:00")
@@ -122,6 +125,34 @@ def arcworld(cluster: str) -> Plan:
     )
 
 
+SWEEP = WandbSweepId.parse("u/gan/abc123")
+MANY = Limits(max_array_size=1001)
+
+
+def of_trials(
+    request: Request, cluster: str, wanted: Wanted, command: str = "", image: Image | None = None
+) -> Plan:
+    facts = context(command) if command else context()
+    facts = replace(facts, image=image, virtualenv=None) if image else facts
+    return plan(request, shipped(cluster), replace(facts, trials=wanted))
+
+
+def agents(number: int) -> Wanted:
+    """Runs of a sweep on a wandb server."""
+    return Wanted(source=Source.AGENT, number=number, sweep=SWEEP, limits=MANY, tags=("base line", "lr"))
+
+
+def combinations(number: int, per_task: int | None = None) -> Wanted:
+    """Combinations of a sweep's file."""
+    return Wanted(source=Source.FILE, number=number, limits=MANY, per_task=per_task)
+
+
+def repeats(*seeds: int) -> Wanted:
+    return Wanted(source=Source.REPEATS, number=len(seeds), seeds=seeds, limits=MANY)
+
+
+SEEDED = 'python main.py --name "run {seed}" --seed {seed}'
+
 CASES: dict[str, Callable[[], Plan]] = {
     "cedar_plain": lambda: plan(Request(time=HOUR), shipped("cedar"), context()),
     "cedar_lightning": lambda: plan(TWO_BY_TWO, shipped("cedar"), context()),
@@ -162,6 +193,18 @@ CASES: dict[str, Callable[[], Plan]] = {
     ),
     "plai_no_environment": lambda: plan(
         Request(time=HOUR, no_env=True), shipped("plai"), replace(context(), virtualenv=None)
+    ),
+    "cedar_sweep": lambda: of_trials(Request(time=HOUR, gpus=4, num_nodes=3), "cedar", agents(8)),
+    "plai_sweep_of_torchrun": lambda: of_trials(
+        torchrun(Request(time=HOUR, trial_gpus=2, trial_nodes=2)), "plai", agents(1500)
+    ),
+    "plai_sweep_in_container": lambda: of_trials(Request(time=HOUR), "plai", agents(8), image=IMAGE),
+    "cedar_sweep_without_server": lambda: of_trials(
+        Request(time=HOUR, trial_gpus=2, trial_nodes=2), "cedar", combinations(9, per_task=2)
+    ),
+    "plai_repeats": lambda: of_trials(Request(time=HOUR), "plai", repeats(1, 2, 3), SEEDED),
+    "local_repeats_of_ranks": lambda: of_trials(
+        replace(TWO_BY_TWO, num_nodes=1, launcher=Launcher.RANKS), "local", repeats(7, 1, 2), SEEDED
     ),
 }
 

@@ -286,7 +286,7 @@ inside() { # WORDS: replaces the shell by a container that runs them
   _names=(
     NCCL_SOCKET_IFNAME NCCL_IB_TIMEOUT source_dir project_name scratch_dir exp_name SOURCE_DIR PROJECT_NAME SCRATCH_DIR EXP_NAME
     OUTPUT_DIR GLOBAL_WORLD_SIZE PYTHONUNBUFFERED SEED CUDA_VISIBLE_DEVICES MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE
-    LOCAL_WORLD_SIZE DATA_DIR
+    LOCAL_WORLD_SIZE SLURMD_NODENAME DATA_DIR
     "${!SLURM_@}" "${!PMI@}" "${!NCCL_@}" "${!GLOO_@}" "${!OMP_@}" "${!WANDB_@}" "${!TORCH_@}" "${!ACCELERATE_@}" "${!HPCSUBMIT_@}"
   )
   for _name in "${_names[@]}"; do

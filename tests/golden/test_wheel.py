@@ -33,3 +33,14 @@ def test_a_dry_run_prints_the_golden_script_byte_for_byte(tmp_path: Path) -> Non
     ):
         shown = shown.replace(here, golden)
     assert shown == (HERE / "cedar_lightning.sh").read_text("utf-8")
+
+
+def test_the_schema_of_the_application_file_is_in_the_wheel() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("hpcsubmit")), "init", "--schema"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (HERE.parents[1] / "templates" / "hpcsubmit.schema.json").read_text("utf-8")

@@ -147,6 +147,7 @@ def test_every_field_of_a_profile_is_generated_or_says_nothing_of_the_plan() -> 
     elsewhere = {"description", "detect_environment", "detect_hosts", "detect_cluster_name", "scratch_hint"}
     elsewhere |= {"nodes", "shared_read_rate", "compressors"}  # of cleaning and packing
     elsewhere |= {"environment_built", "build_time", "build_memory", "python", "packages", "wheelhouse"}
+    elsewhere |= {"max_jobs", "max_array_size", "array_throttle", "submit_pause", "wandb"}  # of arrays
     elsewhere |= {name for name in FIELDS if name.startswith("container_")}  # tested with an image
     assert {*PROFILE_FIELDS, *elsewhere} == {*FIELDS, "name"}
 

@@ -196,21 +196,6 @@ def test_submit_is_the_same_as_no_subcommand(sandbox: Sandbox) -> None:
     ]
 
 
-NOT_YET = {
-    "-w abc123": "--wandb-sweepid",
-    "--wandb_sweepid=me/gan/abc123": "--wandb-sweepid",
-    "--num-sweeps auto": "--num-sweeps",
-    "--num_sweeps 3": "--num-sweeps",
-}
-
-
-def test_what_hpcsubmit_cannot_do_yet_is_read_and_refused(sandbox: Sandbox) -> None:
-    for line, option in NOT_YET.items():
-        said = sandbox.refuses(*line.split())
-        assert said.error == f"hpcsubmit cannot do {option} yet", line
-        assert said.hint
-
-
 def test_a_mistake_behind_greedy_data_is_still_found(sandbox: Sandbox) -> None:
     assert sandbox.refuses("-d", "a", "b", "--gpu", "2", code=2).error == "there is no option --gpu"
 
@@ -245,11 +230,13 @@ def test_the_help_names_what_works_and_nothing_else(sandbox: Sandbox) -> None:
         "--singularity-container",
         "--workdir",
         "--conda-env",
+        "--wandb-sweepid",
+        "--num-sweeps",
+        "--repeat",
         "--version",
     ):
         assert option in said.stdout
-    for option in ("--wandb", "--num-sweeps", "--seed"):
-        assert option not in said.stdout
+    assert "--seed " not in said.stdout, "a seed belongs to the experiment"
     shown = said.stdout
     for name in ("experiment_configurations", "HPCSUBMIT_CLUSTER", "SLURM_TMPDIR"):
         shown = shown.replace(name, "")

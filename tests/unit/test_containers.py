@@ -190,7 +190,7 @@ def test_the_names_that_go_in_are_the_exported_the_known_and_the_asked_once_each
         *("NCCL_DEBUG", "GLOO_X", "source_dir", "project_name", "scratch_dir", "exp_name"),
         *("SOURCE_DIR", "PROJECT_NAME", "SCRATCH_DIR", "EXP_NAME", "OUTPUT_DIR", "LR", "SEED"),
         *("PYTHONUNBUFFERED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT"),
-        *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "DATA"),
+        *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURMD_NODENAME", "DATA"),
     )
 
 

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
+import yaml
 
 from container_engine import sif
+from hpcsubmit.cli.group import LazyGroup
 from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +23,20 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
     (ROOT / "docs").glob("*.md")
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-SUBCOMMANDS = ("submit", "status", "cancel", "clean", "stage", "env", "runs", "clusters", "container", "gpus")
+SUBCOMMANDS = (
+    "submit",
+    "init",
+    "status",
+    "cancel",
+    "clean",
+    "stage",
+    "env",
+    "runs",
+    "clusters",
+    "container",
+    "sweep",
+    "gpus",
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -65,13 +81,21 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def profile_examples() -> list[tuple[str, str]]:
+def yaml_examples() -> list[tuple[str, str]]:
     """The YAML blocks of all pages; each begins with a comment that names its file."""
     found = []
     for text in (text for page in PAGES for text in blocks(page, "yaml")):
         first, _, _ = text.partition("\n")
         found.append((first.removeprefix("# "), text))
     return found
+
+
+def profile_examples() -> list[tuple[str, str]]:
+    return [(place, text) for place, text in yaml_examples() if place.startswith("~/") or "profiles:" in text]
+
+
+def application_examples() -> list[str]:
+    return [text for place, text in yaml_examples() if place == "hpcsubmit.yaml" and "command:" in text]
 
 
 def generate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -87,12 +111,31 @@ def test_the_generated_tables_are_up_to_date() -> None:
 def test_a_stale_table_is_found_and_written_anew(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copytree(ROOT / "templates", tmp_path / "templates")
     readme = (tmp_path / "README.md").read_text("utf-8")
     (tmp_path / "README.md").write_text(readme.replace("GPUs per node. |", "Cows per node. |"), "utf-8")
     done = generate(tmp_path, "--check")
     assert (done.returncode, done.stderr) == (1, "README.md is not up to date: run python docs/generate.py\n")
     assert generate(tmp_path).returncode == 0
     assert (tmp_path / "README.md").read_text("utf-8") == readme
+
+
+def test_a_stale_schema_is_found_and_written_anew(tmp_path: Path) -> None:
+    for folder in ("docs", "templates"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    schema = tmp_path / "templates" / "hpcsubmit.schema.json"
+    right = schema.read_text("utf-8")
+    stale = "templates/hpcsubmit.schema.json is not up to date: run python docs/generate.py\n"
+    for change in (
+        lambda: schema.write_text(right.replace("GPUs per node.", "Cows."), "utf-8"),
+        schema.unlink,
+    ):
+        change()
+        done = generate(tmp_path, "--check")
+        assert (done.returncode, done.stderr) == (1, stale)
+        assert generate(tmp_path).returncode == 0
+        assert schema.read_text("utf-8") == right
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -129,9 +172,10 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
     if "--version" in arguments or "--help" in arguments:
         assert sandbox.hpcsubmit(*arguments).code == 0
         return
-    if name in ("clean", "container") and arguments:
-        name = f"{name}_{arguments.pop(0)}"
     parser = importlib.import_module(f"hpcsubmit.cli.{name}").command
+    if isinstance(parser, LazyGroup) and arguments:
+        part = arguments.pop(0)
+        name, parser = f"{name}_{part}", parser.get_command(click.Context(parser), part)
     options = parser.make_context("hpcsubmit", list(arguments)).params
     before = [] if name == "submit" else [name]
     if name in ("submit", "stage"):
@@ -142,6 +186,11 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
         shutil.rmtree(sandbox.project / "virtual_env")  # it would be the user's own
         sandbox.write("numpy\n", sandbox.project / "requirements.txt")
         provide(sandbox, None)
+    if options.get("wandb_sweepid"):  # no server is there to say how many runs are left
+        sandbox.environ["WANDB_API_KEY"] = "k" * 40
+        (sandbox.project / "virtual_env/lib/python3.11/site-packages/wandb").mkdir(parents=True)
+        arguments = [word for word in arguments if word not in ("--num-sweeps", "auto")]
+        arguments += ["--num-sweeps", "8"]
     if name in ("submit", "stage", "env"):
         done = sandbox.hpcsubmit(*before, *arguments, *([] if options.get("listed") else ["--dry-run"]))
         assert (done.code, done.error) == (0, "")
@@ -192,3 +241,13 @@ def test_every_profile_that_is_shown_is_one(place: str, text: str, sandbox: Sand
     done = sandbox.hpcsubmit("clusters", "show", name)
     assert (done.code, done.stderr) == (0, "")
     assert str(file) in done.stdout
+
+
+@pytest.mark.parametrize("text", application_examples())
+def test_every_application_file_that_is_shown_is_one(text: str, sandbox: Sandbox) -> None:
+    sandbox.write(text, sandbox.project / "hpcsubmit.yaml")
+    sandbox.experiment.unlink()
+    provide_data(sandbox, yaml.safe_load(text).get("data", []))
+    for cluster in ("generic", "plai"):
+        said = sandbox.hpcsubmit("--dry-run", "--cluster", cluster)
+        assert (said.code, said.error) == (0, "")

@@ -9,7 +9,7 @@ import pytest
 from builds import environments, run, without_environment, without_uv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import prepare
+from hpcsubmit.prepare import look_around, prepare
 from hpcsubmit.request import Request
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.submit import submit
@@ -90,7 +90,7 @@ def test_an_environment_that_was_removed_meanwhile_is_an_error(bare: Sandbox) ->
     host = Host(environ=dict(bare.environ))
     prepared = prepare(
         Request(time=Walltime(seconds=60)),
-        asked=None,
+        look_around(bare.project, host, asked=None),
         run_id="r20260131-235959-a2b3",
         command_line="hpcsubmit",
         folder=bare.project,

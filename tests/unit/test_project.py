@@ -95,8 +95,6 @@ BAD_EXPERIMENTS = {
     "python a.py && b\n": ("line 1: an & (a second command)", "put it in a script"),
     "python $(date)\n": ("line 1: a command in $(...)", "put it in a script"),
     "A=1\n": ("line 1: variables are set for no program", "write the program behind"),
-    "wandb agent me/gan/abc\n": ("cannot submit sweeps yet", "write the command that trains once"),
-    "python -m wandb agent me/gan/abc\n": ("cannot submit sweeps yet", "write the command that trains once"),
     "python a\x00b\n": ("a control character", "delete it"),
 }
 
@@ -187,6 +185,9 @@ CONFIGURATIONS = {
     "1: 2": ("has an unknown key '1'", "did you mean "),
     "cluster: 3": ("'cluster' cannot be 3", "write cluster: NAME"),
     "cluster: no": ("'cluster' cannot be False", "write cluster: NAME"),
+    "clusters: [plai]": ("'clusters' cannot be ['plai']", "write clusters: {NAME: {key: value}}"),
+    "clusters: {plai: 2}": ("'clusters.plai' cannot be 2", "write clusters: {plai: {gpus: 2}}, say"),
+    "clusters: {3: {gpus: 2}}": ("3 cannot name a profile", "quotes around a number"),
     "profiles: [plai]": ("'profiles' cannot be ['plai']", "write profiles: {NAME: {field: value}}"),
     "profiles: {3: {account: x}}": ("3 cannot name a profile", "quotes around a number"),
     "profiles: {a/b: {account: x}}": ("'a/b' cannot name a profile", "use letters"),
@@ -195,7 +196,7 @@ CONFIGURATIONS = {
         "profiles.generic: a profile has no field 'acount'",
         "did you mean account?",
     ),
-    "- cluster": ("holds no 'key: value' lines", "its keys are: cluster, profiles"),
+    "- cluster": ("holds no 'key: value' lines", "write command: python main.py, say"),
     "cluster: a: b": ("line 1 is not YAML", "check its indentation"),
     "cluster: [": ("is not YAML", "check its indentation"),
     "cluster: !!python/object:os.system x": ("line 1 is not YAML", "check its indentation"),

@@ -100,10 +100,28 @@ def test_runs_are_listed_oldest_first_and_other_files_are_passed_over(tmp_path: 
         ("/s/standard_%j.out", "/s/standard_42.out"),
         ("/s/50%% done/x_%j.out", "/s/50% done/x_42.out"),
         ("/s/100%%j/x_%j.out", "/s/100%j/x_42.out"),
+        ("/s/100%%a/x_%A_%a.out", "/s/100%a/x_42_%a.out"),
     ],
 )
 def test_the_log_is_where_slurm_writes_it(pattern: str, path: str) -> None:
     assert expand_log(pattern, JobId(number=42)) == path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/s/x_%A_%a.out", "/s/x_42_7.out"),
+        ("/s/50%% a/%%A_%%%A/%a.out", "/s/50% a/%A_%42/7.out"),
+    ],
+)
+def test_the_log_of_a_task_is_where_slurm_writes_it(pattern: str, path: str) -> None:
+    assert expand_log(pattern, JobId(number=42), 7) == path
+
+
+def test_a_result_names_the_jobs_of_all_arrays(tmp_path: Path) -> None:
+    write_result(tmp_path, job="4242", jobs=["4242", "4250"], code="abc")
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written == {"job": "4242", "jobs": ["4242", "4250"], "code": "abc"}
 
 
 def test_a_run_never_takes_the_folder_of_another(tmp_path: Path) -> None:

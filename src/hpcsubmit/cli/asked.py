@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from hpcsubmit.cli.options import Option, Value, parse_launcher, parse_name
-from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.errors import UsageError
 from hpcsubmit.request import (
+    AUTO,
     Request,
     parse_bind,
     parse_image,
@@ -36,8 +37,17 @@ def _sweep(text: str) -> object:
     return WandbSweepId.parse(text)
 
 
-def _num_sweeps(text: str) -> int | str:
-    return text if text == "auto" else positive_int(text, "--num-sweeps")
+def _num_sweeps(text: str) -> int:
+    return AUTO if text == "auto" else positive_int(text, "--num-sweeps")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds = text.replace(",", " ").split()
+    if not seeds or not all(seed.isdecimal() and seed.isascii() and len(seed) < 20 for seed in seeds):
+        raise UsageError(f"--seeds cannot be {text!r}", "write whole numbers with commas: --seeds 1,2,5")
+    if len({int(seed) for seed in seeds}) < len(seeds):
+        raise UsageError(f"--seeds {text} names a seed twice", "name each seed once: the runs would be alike")
+    return tuple(map(int, seeds))
 
 
 OPTIONS = [
@@ -74,7 +84,7 @@ OPTIONS = [
         help="The experiment's name: part of the names of jobs, logs and folders.",
     ),
     Option(
-        ["-C", "--configs"], type=click.Path(path_type=Path), shown_default="experiment_configurations.txt",
+        ["-C", "--configs"], type=Value("path", Path), shown_default="experiment_configurations.txt",
         help="The file that holds the command to run.",
     ),
     Option(["-a", "--account"], type=_name("--account"), shown_default="the profile's", help="The account."),
@@ -155,19 +165,39 @@ OPTIONS = [
         ["--container-on-node/--container-in-place"], default=None, shown_default="the profile's",
         help="Whether every node copies the image to its own disk first.",
     ),
-    # Read, so that their mistakes are found, and refused until hpcsubmit can do what they ask for.
     Option(
-        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("sweep", _sweep),
-        hidden=True,
+        ["-w", "--wandb-sweepid"], also=["--wandb_sweepid"], type=Value("ID", _sweep),
+        help="A wandb sweep, ID or ENTITY/PROJECT/ID: an array of jobs, one for each of its runs.",
     ),
-    Option(["--num-sweeps"], also=["--num_sweeps"], type=Value("integer", _num_sweeps), hidden=True),
+    Option(
+        ["--num-sweeps"], also=["--num_sweeps"], type=Value("integer|auto", _num_sweeps),
+        shown_default="asked",
+        help="How many runs of the sweep; auto is what is left of its grid.",
+    ),
+    Option(
+        ["--trial-gpus"], type=_count("--trial-gpus"), default=1, shown_default="1",
+        help="GPUs per node of each run of a sweep.",
+    ),
+    Option(
+        ["--trial-nodes"], type=_count("--trial-nodes"), default=1, shown_default="1",
+        help="Nodes of each run of a sweep.",
+    ),
+    Option(
+        ["--trials-per-task"], type=_count("--trials-per-task"),
+        shown_default="1, or as many as the cluster's limit of jobs needs",
+        help="Runs of a sweep, one after another, in each task of the array; --time is for all of them.",
+    ),
+    Option(
+        ["--repeat"], type=_count("--repeat"),
+        help="Run the same experiment so often, as one array with SEED 1, 2, 3, ...; {seed} in the command "
+        "stands for it.",
+    ),
+    Option(["--seeds"], type=Value("1,2,5", _seeds), help="Run the same experiment once with each SEED."),
 ]  # fmt: skip
 
-NOT_YET = {
-    "wandb_sweepid": ("--wandb-sweepid", "write the command that trains once into the experiment file"),
-    "num_sweeps": ("--num-sweeps", "leave it out: it belongs to sweeps"),
-}
-"""Options that are read and not carried out yet, with what to do instead."""
+
+COMMAND_LINE_ONLY = ("yes", "dry_run", "parsable", "follow")
+"""Options that are of one call, and so stand in no file."""
 
 
 def request_of(options: dict[str, Any]) -> Request:
@@ -187,9 +217,13 @@ def request_of(options: dict[str, Any]) -> Request:
             "--env-on-node and --singularity-container exclude each other",
             "a container has its own environment; --container-on-node copies it to the nodes",
         )
-    for name, (option, instead) in NOT_YET.items():
-        if options[name] not in (None, ()):
-            raise HpcSubmitError(f"hpcsubmit cannot do {option} yet", instead)
+    if options["repeat"] and options["seeds"]:
+        raise UsageError("--repeat and --seeds exclude each other", "give one of them")
+    if options["wandb_sweepid"] and (options["repeat"] or options["seeds"]):
+        raise UsageError(
+            "a wandb sweep cannot be repeated: its server deals out the parameters",
+            "add a parameter to its file: seed: {values: [1, 2, 3]}",
+        )
     return Request(
         gpus=options["gpus"],
         cpus=options["cpus"],
@@ -203,6 +237,7 @@ def request_of(options: dict[str, Any]) -> Request:
         exp_name=options["exp_name"],
         launcher=options["which_distributed"],
         configs=options["configs"],
+        command=options.get("command"),
         data=options["data"],
         data_transfer=options["data_transfer"],
         compress=options["data_compress"],
@@ -218,4 +253,10 @@ def request_of(options: dict[str, Any]) -> Request:
         binds=options["bind"],
         pass_env=options["pass_env"],
         sbatch_args=options["sbatch_arg"],
+        sweep=options["wandb_sweepid"],
+        num_sweeps=options["num_sweeps"],
+        trial_gpus=options["trial_gpus"],
+        trial_nodes=options["trial_nodes"],
+        trials_per_task=options["trials_per_task"],
+        seeds=options["seeds"] or tuple(range(1, (options["repeat"] or 0) + 1)),
     )

@@ -11,10 +11,16 @@ from hpcsubmit.errors import UsageError, did_you_mean
 class LazyGroup(click.Group):
     """`hpcsubmit NAME PART`, PART being `command` in the module cli/NAME_PART.
 
-    parts: what there is, with a line of help each.
+    parts: what there is, with a line of help each. shared: the modules of those that are in their `commands`.
     """
 
-    def __init__(self, name: str, parts: Mapping[str, str], help: str) -> None:  # noqa: A002 - click's word
+    def __init__(
+        self,
+        name: str,
+        parts: Mapping[str, str],
+        help: str,  # noqa: A002 - click's word
+        shared: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(
             name,
             callback=click.pass_context(self._alone),
@@ -23,6 +29,7 @@ class LazyGroup(click.Group):
             help=help,
         )
         self.parts = parts
+        self.shared = shared or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands below this one."""
@@ -33,7 +40,10 @@ class LazyGroup(click.Group):
         if cmd_name not in self.parts:
             hint = did_you_mean(cmd_name, self.parts)
             raise UsageError(f"hpcsubmit {self.name} does not know '{cmd_name}'", hint)
-        found: click.Command = importlib.import_module(f"hpcsubmit.cli.{self.name}_{cmd_name}").command
+        module = importlib.import_module(
+            f"hpcsubmit.cli.{self.shared.get(cmd_name, f'{self.name}_{cmd_name}')}"
+        )
+        found: click.Command = module.commands[cmd_name] if cmd_name in self.shared else module.command
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -16,6 +16,8 @@ from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 
 COMMANDS = {
     "submit": "submit a job; the same as hpcsubmit without a command",
+    "init": "write hpcsubmit.yaml, the project's application file, from what the project holds",
+    "sweep": "many runs with different parameters: sweep run FILE, sweep results RUN, ...",
     "status": "what the scheduler knows of jobs",
     "cancel": "end jobs",
     "clean": "remove what nothing needs any more: clean nodes, clean data, clean env",

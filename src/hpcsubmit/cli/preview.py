@@ -1,11 +1,17 @@
 """What a submission will do, as text for the terminal; never a secret."""
 
+import re
+from typing import TYPE_CHECKING
+
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import NO_SBATCH
 from hpcsubmit.plan import Plan
 from hpcsubmit.prepare import Prepared
 from hpcsubmit.values import bytes_text
 from hpcsubmit.virtualenv import Virtualenv
+
+if TYPE_CHECKING:
+    from hpcsubmit.sweep_file.reading import SweepFile
 
 
 def preview(prepared: Prepared, *, dry_run: bool) -> str:
@@ -15,8 +21,7 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
     rows = [
         ("cluster", f"{plan.cluster} ({prepared.choice.reason})"),
         ("project", str(plan.project_root)),
-        ("command", plan.command_text),
-        ("starts", " ".join(word.raw for word in (*plan.program.launcher, *plan.program.arguments))),
+        *_program(plan),
         *_software(plan),
         *_data(prepared),
         *(
@@ -25,11 +30,11 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
             else []
         ),
         *((f"--{d.name}", d.value if d.value is not None else "") for d in plan.directives),
-        ("log", plan.log.replace("%%", "%").replace("%j", "JOB")),
+        ("log", _log(plan)),
         *(("new folder", folder) for folder in missing),
     ]
     title = "would submit" if dry_run else "about to submit"
-    lines = [f"hpcsubmit {plan.version}: {title} a {plan.kind.value} job", ""]
+    lines = [f"hpcsubmit {plan.version}: {title} {_kind(plan)}", ""]
     lines += [f"  {line}" for line in align(rows)]
     lines.append("")
     if prepared.choice.reason == NO_SBATCH:
@@ -39,6 +44,57 @@ def preview(prepared: Prepared, *, dry_run: bool) -> str:
         lines.append(f"note: sbatch does not get these variables of yours: {', '.join(prepared.dropped)}")
     lines += [f"warning: {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def _kind(plan: Plan) -> str:
+    if plan.trials is None:
+        return plan.kind.shown
+    number = plan.trials.array.trials
+    what = "a sweep" if plan.trials.is_sweep else "repeats"
+    return f"{what} of {number} {plan.kind.value} job{'s' * (number != 1)}"
+
+
+def _log(plan: Plan) -> str:
+    names = {"%j": "JOB", "%A": "JOB", "%a": "TASK", "%%": "%"}
+    return "".join(names.get(part, part) for part in re.split("(%.)", plan.log))
+
+
+def _program(plan: Plan) -> list[tuple[str, str]]:
+    """The command as it is written, and what is started for it; of a sweep, what its runs start."""
+    if plan.trials is None or not plan.trials.is_sweep:
+        words = " ".join(word.raw for word in (*plan.program.launcher, *plan.program.arguments))
+        started = [("command", plan.command_text), ("starts", words)]
+    else:
+        file = plan.trials.wanted.file
+        described = f"{file.path.name}, {file.method}" if file else "as the server has it"
+        started = [("sweep", f"{plan.trials.sweep_path or 'without a server'} ({described})")]
+        started += [("command", _command_of(file))] if file else []
+    return [*started, *_trials(plan)]
+
+
+def _command_of(file: "SweepFile") -> str:
+    """What the runs of a sweep start, as its file has it."""
+    known = {"${env}": "", "${interpreter}": "python", "${program}": file.program}
+    words = file.command or ("${interpreter}", "${program}", "${args}")
+    return " ".join(filter(None, (known.get(word, word) for word in words)))
+
+
+def _trials(plan: Plan) -> list[tuple[str, str]]:
+    if plan.trials is None:
+        return []
+    array, seeds = plan.trials.array, plan.trials.wanted.seeds
+    text = f"{array.trials} in {array.tasks} task{'s' * (array.tasks != 1)}"
+    rows = [("trials", f"{text}, at most {gpu_hours(plan):,.4g} GPU hours")]
+    if seeds:
+        first = ", ".join(map(str, seeds[:5]))
+        rows.append(("seeds", first + (f", ... {seeds[-1]}" if len(seeds) > 5 else "")))
+    return rows
+
+
+def gpu_hours(plan: Plan) -> float:
+    """What all tasks of a plan take if each runs until its time limit."""
+    tasks = plan.trials.array.tasks if plan.trials else 1
+    return tasks * plan.nodes * plan.gpus_per_node * plan.walltime.seconds / 3600
 
 
 def _software(plan: Plan) -> list[tuple[str, str]]:

@@ -17,11 +17,9 @@ def ask(scheduler: Scheduler) -> tuple[NodeGpus, ...]:
             "there is no sinfo on the PATH, which knows the cluster's nodes",
             "log in to the cluster first; hpcsubmit gpus without --cluster shows this machine's GPUs",
         )
-    # The user's SINFO_PARTITION would hide nodes.
-    environ = {name: value for name, value in scheduler.environ.items() if not name.startswith("SINFO_")}
     wanted = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
     argv = ("sinfo", "--noheader", "--Node", f"--Format={wanted}")
-    done = scheduler._replace(environ=environ).run(*argv, timeout=QUERY_TIMEOUT)
+    done = scheduler.run(*argv, timeout=QUERY_TIMEOUT)
     _require_answer(done)
     return parse_nodes(done.stdout)
 

@@ -1,0 +1,242 @@
+#!/bin/bash
+#SBATCH --job-name=sweep-gan
+#SBATCH --comment=r20260131-235959-a2b3
+#SBATCH --array=1-5
+#SBATCH --account=rrg-kevinlb
+#SBATCH --time=00-01:00:00
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=1
+#SBATCH --gres=gpu:v100l:2
+#SBATCH --mem-per-gpu=10G
+#SBATCH --chdir=/home/u/gan
+#SBATCH --output=/scratch/u/gan/hpc_outputs/sweep_%A_%a.out
+#SBATCH --open-mode=append
+
+# hpcsubmit 0.1.0, run r20260131-235959-a2b3: hpcsubmit runs show r20260131-235959-a2b3
+# Made in /home/u/gan by: hpcsubmit
+
+set -euo pipefail
+trap 'echo "hpcsubmit: line $LINENO of the batch script failed" >&2' ERR
+
+# ---- The batch shell: what it records, how it waits, how it ends. Names of its own begin with _: those of the
+# user's environment reach the program as they are.
+
+# The number of this task among all of the submission: $1 is how many are in the arrays before this one.
+_array_task=$((${1:-0} + SLURM_ARRAY_TASK_ID))
+_first=$(((_array_task - 1) * 2 + 1)) _last=$((_array_task * 2))
+((_last <= 9)) || _last=9
+_trial=$_first
+_records=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/tasks
+_run_dir=$_records/$_trial
+mkdir -p "$_run_dir"
+
+fail() {
+  echo "hpcsubmit: $*" >&2
+  exit 1
+}
+
+record() { # NAME: stdin becomes that file of the run folder, whole or not at all
+  cat >"$_run_dir/.$1.$$" && mv -f "$_run_dir/.$1.$$" "$_run_dir/$1" ||
+    echo "hpcsubmit: $_run_dir/$1 could not be written" >&2
+}
+
+# Traps run while the shell sits in `wait`, and not while a program is in its foreground: every step is
+# waited for in the background, and again when a signal interrupted the wait.
+_stopped='' _interrupted=''
+trap '_stopped=yes _interrupted=yes' TERM
+step() {
+  "$@" &
+  await $!
+}
+
+await() { # PID
+  local rc
+  while :; do
+    _interrupted=''
+    if wait "$1"; then rc=0; else rc=$?; fi
+    # Of two signals that come together, bash (5.2) may tell only one, and return while the step still runs.
+    [ -n "$_interrupted" ] || kill -0 "$1" 2>/dev/null || return "$rc"
+  done
+}
+
+# One task on every node beside the program, taking no GPU and no memory from it (Slurm 22.05: without the
+# `env -u` such a step counts the job's own GPUs and memory twice).
+_step_cpus=1
+on_every_node() {
+  env -u SLURM_GPUS_PER_NODE -u SLURM_MEM_PER_GPU srun --overlap --gres=none --mem=0 --cpus-per-task="$_step_cpus" \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 "$@"
+}
+
+tell_how_it_ended() { # EXIT_CODE
+  local message
+  if [ -n "$_stopped" ]; then
+    echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
+  elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
+    while read -r message; do
+      case $message in
+        'srun: error: '*': task'*': '*)
+          echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          return
+          ;;
+      esac
+    done <"$_run_dir/srun.messages"
+  fi
+}
+
+on_exit() {
+  local rc=$?
+  trap - ERR EXIT
+  trap '' TERM # it arrives more than once
+  set +e
+  # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
+  if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_keeper_step:-}" ] || end_keeper
+  tell_how_it_ended "$rc"
+  echo "$rc" | record exit
+  exit "$rc"
+}
+trap on_exit EXIT
+
+rm -f "$_run_dir/exit" "$_run_dir/srun.messages" "$_run_dir/step" # of an attempt before a requeue
+printf 'job=%s\nhost=%s\ntime=%s\n' "$SLURM_JOB_ID" "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" | record started
+
+# ---- What the program finds in its environment
+
+export source_dir=/home/u/gan
+export project_name=gan
+export scratch_dir=/scratch/u/gan
+export exp_name=''
+export SOURCE_DIR=/home/u/gan
+export PROJECT_NAME=gan
+export SCRATCH_DIR=/scratch/u/gan
+export EXP_NAME=''
+export OUTPUT_DIR=/scratch/u/gan/runs/r20260131-235959-a2b3
+export GLOBAL_WORLD_SIZE=4
+_outputs=$OUTPUT_DIR
+export OUTPUT_DIR=$_outputs/$_trial
+export PYTHONUNBUFFERED=1
+# hpcsubmit.comm, behind whatever the user has there.
+_library=/scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/python
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$_library"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# An inherited NONE or list would hide all this from srun, which from 22.05 inherits no --cpus-per-task either.
+export SLURM_EXPORT_ENV=ALL SRUN_CPUS_PER_TASK=1
+
+# ---- SLURM_TMPDIR, the folder on every node's own disk
+
+[ -d "${SLURM_TMPDIR:-}" ] || fail "this cluster should give every job a SLURM_TMPDIR, and gave '${SLURM_TMPDIR:-}'"
+
+# ---- The virtual environment, before any srun: every task inherits it
+
+_virtualenv=/home/u/gan/virtual_env
+[ -x "$_virtualenv/bin/python" ] || fail "there is no $_virtualenv/bin/python on $SLURMD_NODENAME"
+# What its activate script does, which breaks where a path holds a quote or a $ (Python before 3.13).
+export VIRTUAL_ENV="$_virtualenv" PATH="$_virtualenv/bin:$PATH"
+unset PYTHONHOME
+
+# ---- Where the ranks of this job meet: the first node, on a port that other jobs on it do not use
+
+first_address() { # this node's address as other nodes know it; its own name may stand for 127.0.1.1 here
+  local name='' word
+  for word in $(scontrol show node "$SLURMD_NODENAME"); do
+    case $word in NodeAddr=*) name=${word#NodeAddr=} ;; esac
+  done
+  for word in $(getent ahostsv4 "$name" | cut -d' ' -f1) $(hostname -I); do
+    case $word in 127.* | *:*) ;; *) echo "$word" && return ;; esac
+  done
+  fail "no address of $SLURMD_NODENAME that other nodes can reach"
+}
+MASTER_ADDR=$(first_address)
+export MASTER_ADDR
+
+first_port() { # below 32768, and below the ports that this node gives to outgoing connections
+  local top=32768 low
+  if read -r low _ 2>/dev/null </proc/sys/net/ipv4/ip_local_port_range && ((low > 11000 && low < top)); then top=$low; fi
+  echo $((10000 + SLURM_JOB_ID % (top - 10000)))
+}
+MASTER_PORT=$(first_port)
+export MASTER_PORT
+
+# ---- The program of /home/u/gan/experiment_configurations.txt
+
+cd "$source_dir"
+mkdir -p "$OUTPUT_DIR"
+
+program() { # each task expands the command on its own node
+  # shellcheck disable=all # the command as it is written
+  exec "${_words[@]}"
+}
+_of_tasks=(program)
+
+# ---- The tasks: srun starts `program` for each
+
+# The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
+launch() { # SRUN_OPTIONS
+  local _task
+  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}"); $(declare -p _launcher _words)"
+  {
+    srun --kill-on-bad-exit=1 --cpus-per-task=1 "$@" \
+      bash -c "$_task; program" 2>&1 >&8 |
+      tee "$_run_dir/srun.messages" >&2 || return "${PIPESTATUS[0]}"
+  } 8>&1
+}
+
+[ -z "$_stopped" ] || exit 143
+
+# ---- The trials: each is launched as a job of its own would be
+
+_trials_code=0
+launch_trial() { # runs the program of trial $_trial; the task ends with the first code that is not 0
+  local _began
+  _began=$(date -u +%Y-%m-%dT%H:%M:%SZ) _code=0
+  step launch || _code=$?
+  [ "$_trials_code" != 0 ] || _trials_code=$_code
+  [ -z "$_stopped" ] || exit "$_trials_code" # Slurm ended it: it has no result, and runs again after a requeue
+  record_trial "$_code" "$_began"
+}
+
+record_trial() { # EXIT_CODE BEGAN
+  local _run_dir=$_records/$_trial
+  printf '%s\n' "code=$1" "started=$2" "ended=$(date -u +%Y-%m-%dT%H:%M:%SZ)" "host=$SLURMD_NODENAME" \
+    "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "wandb=${WANDB_RUN_ID:-}" | record trial
+}
+
+take_words() { # FILE: variables, then the words of a launcher, then those of the program; each ends with a NUL
+  local _item _items=() _exports _launchers
+  while IFS= read -r -d '' _item; do _items+=("$_item"); done <"$1"
+  _exports=${_items[0]} _launchers=${_items[_items[0] + 1]}
+  for _item in "${_items[@]:1:_exports}"; do export "${_item?}"; done
+  _launcher=("${_items[@]:_exports + 2:_launchers}")
+  _words=("${_items[@]:_exports + 2 + _launchers}")
+}
+
+with_python() { # WORDS: of the environment or image; replaces the shell
+  exec sh -c '
+python=$(command -v python || command -v python3) || { echo "hpcsubmit: no python on the PATH" >&2; exit 127; }
+exec "$python" "$@"' sh "$@"
+}
+
+# wandb, where the program uses it, without a server: `hpcsubmit sweep sync` uploads what it writes.
+export WANDB_MODE="${WANDB_MODE:-offline}" WANDB_DIR
+
+run_trial() { # its parameters follow from its number
+  WANDB_DIR=$OUTPUT_DIR
+  (with_python "$_library/hpcsubmit/trial.py" take /scratch/u/gan/hpcsubmit/runs/r20260131-235959-a2b3/sweep.json "$_trial" "$_records/$_trial/command") ||
+    fail "the parameters of trial $_trial could not be read"
+  take_words "$_records/$_trial/command"
+  echo "hpcsubmit: trial $_trial:$(printf ' %q' ${_launcher[@]+"${_launcher[@]}"} "${_words[@]}")"
+  launch_trial
+}
+
+# A trial that ended well before its task was requeued, or run again, is left alone.
+for ((_trial = _first; _trial <= _last; _trial++)); do
+  [ -z "$_stopped" ] || exit 143
+  if grep -qsx code=0 "$_records/$_trial/trial"; then continue; fi
+  rm -f "$_records/$_trial/trial"
+  export OUTPUT_DIR=$_outputs/$_trial
+  mkdir -p "$_records/$_trial" "$OUTPUT_DIR"
+  run_trial
+done
+[ "$_trials_code" = 0 ] || exit "$_trials_code"
+
