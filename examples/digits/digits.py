@@ -5,6 +5,7 @@ The 1,797 images of 8 x 8 pixels are real and come with scikit-learn, so nothing
 
 import argparse
 import hashlib
+import json
 import os
 import socket
 import sys
@@ -99,9 +100,14 @@ def say_who(rank: int, world_size: int, device: torch.device, network: nn.Module
 
 
 def say_accuracy(correct: int, total: int) -> None:
-    """Print the accuracy on the test images; a run of a wandb sweep also records it there."""
+    """Print the accuracy on the test images, and write it where the results of sweeps are looked for.
+
+    A run of a wandb sweep also records it there.
+    """
     accuracy = correct / total
     say(f"accuracy: {accuracy:.3f}")
+    if folder := os.environ.get("OUTPUT_DIR"):
+        Path(folder, "metrics.json").write_text(json.dumps({"accuracy": accuracy}))
     if "WANDB_SWEEP_ID" in os.environ:
         import wandb
 

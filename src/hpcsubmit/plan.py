@@ -22,6 +22,7 @@ from hpcsubmit.trials import (
     Source,
     Trials,
     Wanted,
+    check_collected,
     forced_to_one,
     spec_of,
     trials_of,
@@ -179,6 +180,8 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
     trials = trials_of(wanted, request, profile) if wanted else None
+    if trials:
+        check_collected(request, trials)
     job_kind, log_kind = (SWEEP, SWEEP) if sweep else (kind.job_name, kind.log_name)
     job_name = "-".join(filter(None, (job_kind, context.project_root.name, request.exp_name)))
     log_name = "_".join(filter(None, (log_kind, request.exp_name, "%A_%a.out" if trials else "%j.out")))

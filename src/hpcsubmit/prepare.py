@@ -159,6 +159,11 @@ def _trials(
             "--trial-gpus, --trial-nodes and --num-sweeps belong to sweeps, and no sweep is named",
             "add -w ENTITY/PROJECT/ID, or use --gpus and --num-nodes",
         )
+    if not (sweep or request.seeds or request.trials_per_task is None):
+        raise UsageError(
+            "--trials-per-task belongs to sweeps and repeats, and there is one job alone",
+            "add -w ENTITY/PROJECT/ID or --repeat 8, or leave it out",
+        )
     if not (sweep or request.seeds):
         return None
     from hpcsubmit.sweeps.wanted import Site, wanted_trials  # late: for sweeps and repeats alone

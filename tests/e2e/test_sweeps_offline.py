@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from e2e.conftest import CHECKOUT
 from e2e.desk import Desk
 from e2e.trial_programs import QUICK, RANKS, logs, newest_run, wait_for_array
 
@@ -39,6 +40,15 @@ def results(desk: Desk, job: int) -> dict[int, dict[str, Any]]:
     done = desk.hpcsubmit("sweep", "results", str(job), "--json")
     assert done.returncode == 0, done.stderr
     return {trial["number"]: trial for trial in json.loads(done.stdout)["trials"]}
+
+
+def test_the_shipped_sweep_trains_the_demo_as_it_is(plai: Desk) -> None:
+    plai.write("sweeper.yml", (CHECKOUT / "sweeper.yml").read_text("utf-8"))
+    job = run_sweep(plai, "--num-sweeps", "2", "-m", "900M")
+    wait_for_array(plai, job)
+    found = results(plai, job)
+    assert [trial["metrics"]["accuracy"] > 0.9 for trial in found.values()] == [True, True], logs(plai, job)
+    assert found[2]["parameters"] == {"lr": 0.001, "batch_size": 16, "hidden": 128, "epochs": 15}
 
 
 def test_every_combination_runs_once_and_has_its_line_in_the_results(sweeper: Desk) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.conftest import CHECKOUT
 from e2e.desk import Desk
 from e2e.trial_programs import RANKS, logs, newest_run, wait_for_array
 from e2e.wandb_harbour import KEY, WandbDesk, wandb_desk
@@ -72,6 +73,15 @@ def test_parallel_tasks_run_every_combination_exactly_once(online: WandbDesk) ->
     assert online_runs.returncode == 0, online_runs.stderr
     found = json.loads(online_runs.stdout)["trials"]
     assert sorted(trial["metrics"]["accuracy"] for trial in found) == [2, 3, 3, 4]
+
+
+def test_the_shipped_sweep_runs_against_the_server_as_it_is(plai_online: WandbDesk) -> None:
+    plai_online.desk.write("sweeper.yml", (CHECKOUT / "sweeper.yml").read_text("utf-8"))
+    done = plai_online.hpcsubmit("sweep", "run", "--num-sweeps", "1", "--parsable", "-m", "900M")
+    assert done.returncode == 0, done.stderr
+    wait_for_array(plai_online.desk, int(done.stdout))
+    shown = plai_online.hpcsubmit("sweep", "status", done.stdout.strip())
+    assert re.search(r"accuracy.*0\.9", shown.stdout), shown.stdout + shown.stderr
 
 
 def test_the_key_is_in_no_argv_log_script_record_or_job(plai_online: WandbDesk) -> None:

@@ -83,15 +83,18 @@ def made_ready(request: Request, desk: Desk) -> Ready:
     return Ready(prepared, _render(prepared, desk), scheduler)
 
 
-def shown(ready: Sequence[Ready], desk: Desk) -> bool:
+def shown(ready: Sequence[Ready], desk: Desk, *, together: str = "") -> bool:
     """Show what will be submitted, and ask; return whether to go on, raise HpcSubmitError where not.
 
-    A dry run also prints the scripts, and goes no further.
+    together: a line about all of it, before the question. A dry run also prints the scripts, and goes no
+    further.
     """
     for each in ready:
         click.echo(preview(each.prepared, dry_run=desk.dry_run), err=True)
         if desk.dry_run:
             click.echo(each.script, nl=False)
+    if together:
+        click.echo(together, err=True)
     if not (desk.dry_run or desk.yes) and sys.stdin and sys.stdin.isatty():
         _ask()
     return not desk.dry_run

@@ -4,18 +4,15 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.project import Project, find_project
+from hpcsubmit.sweep_file.finding import find_sweep_file
 from hpcsubmit.sweep_file.reading import SweepFile, read_sweep_file
 from hpcsubmit.sweeps.creation import Target, create_and_record, target_of
-
-DEFAULT_FILE = "sweeper.yml"
 
 
 class _Site(NamedTuple):
@@ -27,7 +24,7 @@ def _create(
 ) -> None:
     host = Host(environ=dict(os.environ))
     site = _Site(find_project(host.folder()))
-    sweeps = _named(read_sweep_file(_find(file or DEFAULT_FILE, site.project, host)), name)
+    sweeps = _named(read_sweep_file(find_sweep_file(file, (host.folder(), site.project.root))), name)
     for sweep in sweeps:
         for warning in sweep.warnings:
             click.echo(f"warning: {warning}", err=True)
@@ -40,16 +37,6 @@ def _create(
         click.echo(str(made.sweep))
         click.echo(f"{_title(sweep)}: {made.url}", err=True)
         click.echo(f"submit its runs: hpcsubmit --wandb-sweepid {made.sweep}", err=True)
-
-
-def _find(name: str, project: Project, host: Host) -> Path:
-    """Look a sweep file up in the current folder, then in the project."""
-    places = list(dict.fromkeys((host.folder(), project.root)))
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    looked = " and ".join(map(str, places))
-    raise HpcSubmitError(f"there is no sweep file {name}", f"looked in {looked}")
 
 
 def _named(sweeps: Sequence[SweepFile], name: str | None) -> Sequence[SweepFile]:

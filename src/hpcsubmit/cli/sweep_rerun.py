@@ -9,12 +9,12 @@ import click
 from hpcsubmit.cli.asked import MEMORY
 from hpcsubmit.cli.options import Option, Value
 from hpcsubmit.cli.question import agreed
-from hpcsubmit.cli.sweep_results import results_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.history import find_run
 from hpcsubmit.host import Host
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.sweeps.rerun import rerun, trials_to_rerun
+from hpcsubmit.sweeps.results import read_trials
 from hpcsubmit.values import Walltime
 
 
@@ -22,7 +22,7 @@ def _rerun(word: str, *, failed: bool, yes: bool, parsable: bool, **overrides: A
     host = Host(environ=dict(os.environ))
     run = find_run(word, host, host.folder())
     scheduler = scheduler_for(run.scheduler, host)
-    trials = results_of(run.run_id, host, points=0).trials
+    trials = read_trials(run.folder, points=0).trials  # those of a sweep on a server too: by their numbers
     chosen = trials_to_rerun(run, trials, scheduler, failed=failed)
     shown = ", ".join(map(str, chosen[:20])) + (f", ... {chosen[-1]}" if len(chosen) > 20 else "")
     click.echo(f"run again: {len(chosen)} of {len(trials)} trials of {run.run_id}: {shown}", err=True)
@@ -31,6 +31,8 @@ def _rerun(word: str, *, failed: bool, yes: bool, parsable: bool, **overrides: A
     asked = {name: value for name, value in overrides.items() if value is not None}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in asked.items()]
     for taken in rerun(run, chosen, scheduler, options):
+        if taken.remarks:
+            click.echo(taken.remarks, err=True)
         click.echo(str(taken.job) if parsable else taken.line)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,11 +10,10 @@ from hpcsubmit.cli.asked import OPTIONS, request_of
 from hpcsubmit.cli.options import GreedyCommand
 from hpcsubmit.cli.preview import gpu_hours
 from hpcsubmit.cli.submission import Desk, Ready, carried_out, desk_of, made_ready, request_at, shown
-from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.errors import UsageError
 from hpcsubmit.request import Request
-from hpcsubmit.sweep_file.reading import SweepFile, read_sweep_file
-
-DEFAULT_FILE = "sweeper.yml"
+from hpcsubmit.sweep_file.finding import find_sweep_file
+from hpcsubmit.sweep_file.reading import read_sweep_file
 
 
 def _run(file: str | None, entity: str | None, project: str | None, *, offline: bool, **options: Any) -> int:
@@ -28,31 +26,16 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
     desk = desk_of(options)
     request = replace(request_at(options, desk, asked), sweep=None, command=None)
     offline = offline or desk.place.cluster.profile.wandb == "offline"
-    files = read_sweep_file(found(file, desk))
+    files = read_sweep_file(find_sweep_file(file, (desk.host.folder(), desk.place.project.root)))
     if desk.follow and len(files) > 1:
         raise UsageError("--follow stays with one sweep, and the file describes several", "leave it out")
     requests = [replace(request, sweep_file=each, offline=offline) for each in files]
     ready = [made_ready(each, desk) for each in requests]
-    if len(ready) > 1:
-        click.echo(_together(ready), err=True)
-    if not shown(ready, desk):
+    if not shown(ready, desk, together=_together(ready) if len(ready) > 1 else ""):
         return 0
-    for each, sweep in zip(requests, ready, strict=True):
-        going = sweep if offline else made_ready(_created(each, entity, project, desk), desk)
-        code = carried_out(going, desk)
-    return code
-
-
-def found(file: str | None, desk: Desk) -> Path:
-    """Look a sweep's file up in the current folder, then in the project; raises HpcSubmitError."""
-    name = Path(file or DEFAULT_FILE)
-    places = (desk.host.folder(), desk.place.project.root)
-    path = next((place / name for place in places if (place / name).is_file()), None)
-    if path is None:
-        raise HpcSubmitError(
-            f"there is no sweep file {name}", f"looked in {' and '.join(dict.fromkeys(map(str, places)))}"
-        )
-    return path
+    if not offline:  # all of them, before any is submitted
+        ready = [made_ready(each, desk) for each in _created(requests, ready, entity, project, desk)]
+    return [carried_out(each, desk) for each in ready][-1]
 
 
 def _together(ready: Sequence[Ready]) -> str:
@@ -62,15 +45,39 @@ def _together(ready: Sequence[Ready]) -> str:
     return f"{len(plans)} sweeps, {trials} trials together, at most {hours:,.4g} GPU hours\n"
 
 
-def _created(request: Request, entity: str | None, project: str | None, desk: Desk) -> Request:
+def _created(
+    requests: Sequence[Request],
+    ready: Sequence[Ready],
+    entity: str | None,
+    project: str | None,
+    desk: Desk,
+) -> list[Request]:
+    """Make the sweeps on the server; the requests with their ids, and with the numbers that were shown."""
     from hpcsubmit.sweeps.creation import create_and_record  # late: it asks the server
 
-    file: SweepFile | None = request.sweep_file
-    if file is None:
-        return request
-    created = create_and_record(file, desk.place, desk.host, entity=entity, project=project)
-    click.echo(f"created {created.sweep}: {created.url}", err=True)
-    return replace(request, sweep=created.sweep)
+    made: list[Request] = []
+    for request, shown_one in zip(requests, ready, strict=True):
+        trials = shown_one.prepared.plan.trials
+        if request.sweep_file is None or trials is None:
+            continue
+        try:
+            created = create_and_record(
+                request.sweep_file, desk.place, desk.host, entity=entity, project=project
+            )
+        except HpcSubmitError as error:
+            raise _after(made, error) from error
+        click.echo(f"created {created.sweep}: {created.url}", err=True)
+        made.append(replace(request, sweep=created.sweep, num_sweeps=trials.array.trials))
+    return made
+
+
+def _after(made: Sequence[Request], error: HpcSubmitError) -> HpcSubmitError:
+    """Say which sweeps were created before one could not be."""
+    if not made:
+        return error
+    names = [str(request.sweep) for request in made]
+    problem = f"{error.message}; created before it, and not submitted: {', '.join(names)}"
+    return HpcSubmitError(problem, f"{error.hint}; submit the others' runs: hpcsubmit -w {names[0]}")
 
 
 command = GreedyCommand(

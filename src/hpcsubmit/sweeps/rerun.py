@@ -5,7 +5,8 @@ task is not run again; the script itself sees to that.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -22,39 +23,62 @@ from hpcsubmit.sweeps.rows import State, Trial
 def trials_to_rerun(run: Run, trials: Sequence[Trial], scheduler: Scheduler, *, failed: bool) -> list[int]:
     """Choose the trials that have no result, and will get none by themselves.
 
-    failed: only those that began. Raises HpcSubmitError where there is none.
+    failed: only those that began. A trial whose task waits or runs, also to run another trial again, is left
+    to it. Raises HpcSubmitError where there is none, and where nobody knows which tasks wait or run.
     """
+    queue = _in_queue(run, scheduler)
     states = {State.FAILED, State.STOPPED}
-    waits = _in_queue(run, scheduler)
-    if not failed and not waits:
+    if not failed and not queue:
         states |= {State.MISSING, State.RUNNING}  # their tasks are gone: cancelled, or a node failed
-    chosen = [trial.number for trial in trials if trial.state in states]
-    if not chosen:
-        left = "its tasks are still in the queue" if waits else "every trial has ended well"
-        raise HpcSubmitError(f"run {run.run_id} has no trial to run again", left)
-    return chosen
+    chosen = [each.number for each in trials if each.state in states and not _waits(each.number, run, queue)]
+    if chosen:
+        return chosen
+    problem = f"run {run.run_id} has no trial to run again"
+    if all(trial.state is State.FINISHED for trial in trials):
+        raise HpcSubmitError(problem, "every trial has ended well")
+    if queue:
+        raise HpcSubmitError(problem, "its tasks are still in the queue: wait, or hpcsubmit cancel them")
+    raise HpcSubmitError(problem, "the others never began: leave out --failed")
 
 
-def _in_queue(run: Run, scheduler: Scheduler) -> bool:
-    """Whether a task of the run is pending or runs; also where the scheduler gives no answer."""
+def _in_queue(run: Run, scheduler: Scheduler) -> frozenset[JobId]:
+    """The tasks of the run that wait or run, also those of earlier reruns."""
     found = queued(scheduler)
+    if found is None:
+        raise HpcSubmitError(
+            f"squeue gives no answer, and tasks of run {run.run_id} may still wait or run",
+            "try again later: two tasks of one trial would write into one folder",
+        )
     numbers = {job.number for job in (*run.jobs, *run.reruns)}
-    return found is None or any(status.job.number in numbers for status in found)
+    own = (status for status in found if status.comment in ("", "(null)", run.run_id))
+    return frozenset(status.job for status in own if status.job.number in numbers)
 
 
-def rerun(run: Run, trials: Iterable[int], scheduler: Scheduler, options: Sequence[str]) -> list[Accepted]:
-    """Submit the script of a run for the tasks of these trials; return what sbatch said, once for each block.
+def _waits(trial: int, run: Run, queue: Collection[JobId]) -> bool:
+    """Whether the task of a trial is in the queue; of a rerun only the task's index in its block is known."""
+    if run.array is None or not queue:
+        return False
+    _, index = run.array.place(trial)
+    again = {JobId(number=job.number, task=index) for job in run.reruns}
+    return run.job_of(trial) in queue or bool(again.intersection(queue))
 
-    options: further ones of sbatch, such as --time. Raises HpcSubmitError.
+
+def rerun(run: Run, trials: Iterable[int], scheduler: Scheduler, options: Sequence[str]) -> Iterator[Accepted]:
+    """Submit the script of a run for the tasks of these trials; yield what sbatch said, for each block.
+
+    options: further ones of sbatch, such as --time. A throttled array waits for the one before it, as the
+    first time. Raises HpcSubmitError.
     """
     script = run.folder / SCRIPT
     _check_there(script, Path(run.virtualenv) if run.virtualenv else None)
-    taken: list[Accepted] = []
+    throttle, before = _throttle(run), None
     for offset, indices in _blocks(run, trials):
-        array = f"--array={_ranges(indices)}{_throttle(run)}"
-        taken.append(scheduler.submit(script, array, *options, arguments=[str(offset)] if offset else []))
-        _record(run, taken[-1].job)
-    return taken
+        waits = [f"--dependency=afterany:{before}"] if throttle and before else []
+        array = f"--array={_ranges(indices)}{throttle}"
+        arguments = [str(offset)] if offset else []
+        taken = scheduler.submit(script, array, *waits, *options, arguments=arguments)
+        before = taken.job
+        yield _recorded(run, taken)
 
 
 def _check_there(script: Path, virtualenv: Path | None) -> None:
@@ -88,12 +112,17 @@ def _throttle(run: Run) -> str:
     return "".join(array.partition("%")[1:])
 
 
-def _record(run: Run, job: JobId) -> None:
-    """Add a job to the record of its run, at once."""
+def _recorded(run: Run, taken: Accepted) -> Accepted:
+    """Add a job to the record of its run, at once; what goes wrong is a remark: the job is there."""
     path = run.folder / RESULT
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         values = {}
-    values["reruns"] = [*values.get("reruns", []), str(job)]
-    write_atomically(path, json.dumps(values, indent=2) + "\n")
+    values["reruns"] = [*values.get("reruns", []), str(taken.job)]
+    try:
+        write_atomically(path, json.dumps(values, indent=2) + "\n")
+    except HpcSubmitError as error:
+        warning = f"warning: the record does not name job {taken.job}: {error.message}"
+        return replace(taken, remarks="\n".join(filter(None, (taken.remarks, warning))))
+    return taken

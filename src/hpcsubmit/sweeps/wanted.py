@@ -12,7 +12,7 @@ from hpcsubmit.host import Host
 from hpcsubmit.launch import JobKind, kind_of
 from hpcsubmit.limits import limits_here
 from hpcsubmit.profile import Profile
-from hpcsubmit.request import AUTO, Request
+from hpcsubmit.request import AUTO, MOST_TRIALS, Request
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.trials import Source, Wanted
 from hpcsubmit.virtualenv import Virtualenv
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 NOT_CREATED = WandbSweepId(entity="ENTITY", project="PROJECT", sweep="not-created-yet")
 """What stands for a sweep in its preview, before the server has given it an id."""
-MOST_TRIALS = 1_000_000
-"""More trials in one submission are a slip of the pen: no cluster would run them."""
 
 AskNumber = Callable[[int | None], int]
 """Asks the user for the number of runs; its argument is the proposed answer, None without one."""
@@ -52,7 +50,11 @@ def wanted_trials(request: Request, command: Command, site: Site) -> Wanted:
         return _of_server(request, command, site)
     number = len(request.seeds)
     return Wanted(
-        source=Source.REPEATS, number=number, seeds=request.seeds, limits=_limits(request, number, site)
+        source=Source.REPEATS,
+        number=number,
+        seeds=request.seeds,
+        per_task=request.trials_per_task,
+        limits=_limits(request, number, site),
     )
 
 
@@ -101,7 +103,7 @@ def _of_server(request: Request, command: Command, site: Site) -> Wanted:
 
     sweep, warnings = resolve(request.sweep, command, site.host.environ)
     left, notes = runs_left(sweep, site.host, site.virtualenv)
-    number = _number(request, left, site)
+    number = _number(request, left, site, proposed=left or _in_shipped_file(site.root))
     if left is not None and number > left:
         notes.append(f"the sweep has only {left} runs left: the agents of the others will find none")
     record = read_record(site.root.name, sweep.sweep, site.host)
@@ -162,10 +164,22 @@ def _check_reachable(site: Site) -> None:
         )
 
 
-def _number(request: Request, left: int | None, site: Site) -> int:
+def _in_shipped_file(root: Path) -> int | None:
+    """How many runs the project's sweeper.yml describes: what to propose where no server was asked."""
+    from hpcsubmit.sweep_file.finding import find_sweep_file  # late: for questions alone
+    from hpcsubmit.sweep_file.reading import read_sweep_file
+
+    try:
+        files = read_sweep_file(find_sweep_file(None, [root]))
+    except HpcSubmitError:
+        return None
+    return files[0].combinations if len(files) == 1 else None
+
+
+def _number(request: Request, left: int | None, site: Site, *, proposed: int | None = None) -> int:
     """How many runs: as asked for, what is left, or the user's answer."""
     if request.num_sweeps is None:
-        number = left if request.sweep_file and left else _answer(left, site)
+        number = left if request.sweep_file and left else _answer(proposed or left, site)
     elif request.num_sweeps != AUTO:
         number = request.num_sweeps
     elif left is None:
