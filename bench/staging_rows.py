@@ -29,7 +29,8 @@ with tarfile.open(sys.argv[1], "w") as archive:
 _TARFILE_EXTRACT = """
 import sys, tarfile
 with tarfile.open(sys.argv[1]) as archive:
-    archive.extractall(sys.argv[2], filter="tar")
+    # Python before 3.11.4 and 3.12 has no filters, and does what "tar" does.
+    archive.extractall(sys.argv[2], **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
 """
 
 

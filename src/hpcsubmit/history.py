@@ -50,8 +50,13 @@ def find_run(text: str, host: Host, folder: Path) -> Run:
 
 
 def _has(run: Run, job: JobId) -> bool:
-    """Whether a job, or the array that a task belongs to, is the run's."""
-    return job in run.jobs if job.task is None else job.task in run.tasks_of(job)
+    """Whether a job, or the array that a task belongs to, is the run's, or ran trials of it again."""
+    own = job in run.jobs if job.task is None else job.task in run.tasks_of(job)
+    return own or _is_again(run, job)
+
+
+def _is_again(run: Run, job: JobId) -> bool:
+    return any(job.number == rerun.number for rerun in run.reruns)
 
 
 class Target(NamedTuple):
@@ -93,8 +98,16 @@ def find_target(text: str, host: Host, folder: Path) -> Target:
         if is_run_id(text):
             raise
         return Target(scheduler=scheduler_here(host, folder), jobs=(JobId.parse(text),), run=None)
+    if not is_run_id(text) and _is_again(run, JobId.parse(text)):
+        return Target(run.scheduler, jobs=(JobId.parse(text),), run=None)  # Slurm alone knows its tasks
     whole = is_run_id(text) or not run.array or bool(shown and shown[2])
     return Target(run.scheduler, jobs=run.jobs if whole else (JobId.parse(text),), run=run)
+
+
+def reruns_of(targets: Iterable[Target]) -> list[Target]:
+    """Return the arrays that ran trials again of runs that are named as a whole; they have no tasks on record."""
+    whole = [target.run for target in targets if target.run and target.jobs == target.run.jobs]
+    return [Target(run.scheduler, jobs=(job,), run=None) for run in whole for job in run.reruns]
 
 
 def where_nothing_was_looked_for(host: Host) -> str:

@@ -49,20 +49,25 @@ def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
 
 def _in_use(runs: Sequence[Run], scheduler: Scheduler, now: datetime) -> list[InUse]:
     known = _statuses(scheduler, [job for run in runs for job in run.jobs], tasks_of(runs))
-    answering = queued(scheduler) is not None
+    queue = queued(scheduler)
+    answering = queue is not None
+    alive = {status.job.number for status in queue or ()}
     found = []
     for run in runs:
         if run.array and run.jobs:
-            found += _arrays_in_use(run, known, now, answering=answering)
+            again = any(not answering or job.number in alive for job in run.reruns)
+            found += (
+                [_needs(run, certain=answering)]
+                if again
+                else _arrays_in_use(run, known, now, answering=answering)
+            )
             continue
         status = known.get(run.job) if run.job else None
         # Two clusters that share a scratch give out the same numbers: the comment tells whose job it is.
         if status and status.comment not in ("", "(null)", run.run_id):
             status = None
         if not (status.state.ended if status else _is_over(run, now, answering=answering)):
-            found.append(
-                InUse(run.run_id, _path(run.virtualenv), _path(run.data), certain=status is not None)
-            )
+            found.append(_needs(run, certain=status is not None))
     return found
 
 
@@ -80,7 +85,7 @@ def _arrays_in_use(
     if not (going or doubtful or unfinished):
         return []
     certain = any(task.state is not JobState.UNKNOWN for task in going)
-    return [InUse(run.run_id, _path(run.virtualenv), _path(run.data), certain=certain)]
+    return [_needs(run, certain=certain)]
 
 
 def _statuses(
@@ -105,6 +110,10 @@ def _older_than_grace(created: str, now: datetime) -> bool:
     except ValueError:
         return False
     return now - (made if made.tzinfo else made.replace(tzinfo=UTC)) > GRACE
+
+
+def _needs(run: Run, *, certain: bool) -> InUse:
+    return InUse(run.run_id, _path(run.virtualenv), _path(run.data), certain=certain)
 
 
 def _path(text: str) -> Path | None:

@@ -188,6 +188,8 @@ def _refused(
         except HpcSubmitError:
             left.append(str(job))
     if left:
+        with suppress(HpcSubmitError):
+            write_result(plan.run_dir, **_result(jobs, None), refused=error.message)
         hint = f"end what is left of it first: scancel {' '.join(left)}"
         return HpcSubmitError(f"{error.message}; of its arrays some were taken", hint)
     return error

@@ -8,7 +8,7 @@ import click
 from hpcsubmit.array_status import summary
 from hpcsubmit.cli.runs import array_text
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.history import Target, find_target
+from hpcsubmit.history import Target, find_target, reruns_of
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.queue import cancel
@@ -20,11 +20,19 @@ from hpcsubmit.standing import Standing, stand
 def _cancel(words: tuple[str, ...]) -> None:
     host = Host(environ=dict(os.environ))
     folder = host.folder()
-    standings = stand([find_target(word, host, folder) for word in words], host)
+    targets = [find_target(word, host, folder) for word in words]
+    reruns = reruns_of(targets)
+    standings = stand([*targets, *reruns], host)
+    # Of trials that ran again, only what has not ended is of interest.
+    standings = [each for each in standings if each.target not in reruns or _goes_on(each)]
     for standing in standings:  # all, before any is ended
         _check(standing)
     for standing in standings:
         _end(standing, host)
+
+
+def _goes_on(standing: Standing) -> bool:
+    return bool(standing.statuses) and not standing.has_ended
 
 
 def _check(standing: Standing) -> None:

@@ -9,7 +9,7 @@ import click
 from hpcsubmit.cli.array_rows import Line, array_lines, exit_text
 from hpcsubmit.cli.runs import job_text
 from hpcsubmit.cli.table import align
-from hpcsubmit.history import Target, find_target, history, where_nothing_was_looked_for
+from hpcsubmit.history import Target, find_target, history, reruns_of, where_nothing_was_looked_for
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobState
 from hpcsubmit.standing import Standing, stand
@@ -26,7 +26,9 @@ def _status(words: tuple[str, ...]) -> None:
         targets = [Target(scheduler=run.scheduler, jobs=run.jobs, run=run) for run in history(host, here)]
         if note := where_nothing_was_looked_for(host):
             click.echo(note, err=True)
-    standings = stand(targets, host)
+    reruns = reruns_of(targets)
+    standings = stand([*targets, *reruns], host)
+    standings = [each for each in standings if each.statuses or each.target not in reruns]
     lines: list[Line] = [_TITLES]
     for standing in standings:
         lines += array_lines(standing, whole=bool(words)) if standing.is_array else [_row(standing)]

@@ -10,7 +10,7 @@ from hpcsubmit.cli.asked import OPTIONS, request_of
 from hpcsubmit.cli.options import GreedyCommand
 from hpcsubmit.cli.preview import gpu_hours
 from hpcsubmit.cli.submission import Desk, Ready, carried_out, desk_of, made_ready, request_at, shown
-from hpcsubmit.errors import UsageError
+from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.request import Request
 from hpcsubmit.sweep_file.finding import find_sweep_file
 from hpcsubmit.sweep_file.reading import read_sweep_file

@@ -63,7 +63,9 @@ def _waits(trial: int, run: Run, queue: Collection[JobId]) -> bool:
     return run.job_of(trial) in queue or bool(again.intersection(queue))
 
 
-def rerun(run: Run, trials: Iterable[int], scheduler: Scheduler, options: Sequence[str]) -> Iterator[Accepted]:
+def rerun(
+    run: Run, trials: Iterable[int], scheduler: Scheduler, options: Sequence[str]
+) -> Iterator[Accepted]:
     """Submit the script of a run for the tasks of these trials; yield what sbatch said, for each block.
 
     options: further ones of sbatch, such as --time. A throttled array waits for the one before it, as the
