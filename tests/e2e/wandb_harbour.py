@@ -25,6 +25,7 @@ class WandbDesk:
 
     desk: Desk
     url: str
+    server: subprocess.Popen[str]
 
     @property
     def environ(self) -> dict[str, str]:
@@ -46,6 +47,11 @@ class WandbDesk:
         done = self.hpcsubmit("--parsable", "-m", "700M", *argv)
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
+
+    def kill_server(self) -> None:
+        """End the server at once, as when its machine loses power."""
+        self.desk.cluster.run(["pkill", "-KILL", "-f", f"wandb_server.py.*{KEY}"], user="root")
+        self.server.wait(timeout=20)
 
     def state(self) -> dict[str, Any]:
         """All that the server holds; asked for where it runs."""
@@ -78,9 +84,10 @@ def wandb_desk(desk: Desk) -> Iterator[WandbDesk]:
         assert server.stdout is not None
         line = server.stdout.readline()
         assert line.startswith("ready "), line
-        yield WandbDesk(desk, line.split()[1])
+        yield WandbDesk(desk, line.split()[1], server)
     finally:
-        os.killpg(server.pid, signal.SIGINT)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGINT)
         server.communicate(timeout=20)
         credentials.unlink()
         link.unlink()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from hpcsubmit.cli.main import COMMANDS
+from hpcsubmit.cli.commands import COMMANDS
 from hpcsubmit.cli.options import spread
 from sandbox import Sandbox
 

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import click
 
-from hpcsubmit.cli.main import INTERRUPTED
+from hpcsubmit.cli.commands import INTERRUPTED
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.follow import Followed, follow
 from hpcsubmit.host import Host

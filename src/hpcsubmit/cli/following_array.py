@@ -7,7 +7,7 @@ from typing import BinaryIO
 import click
 
 from hpcsubmit.array_status import summary
-from hpcsubmit.cli.main import INTERRUPTED
+from hpcsubmit.cli.commands import INTERRUPTED
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.follow_array import follow_array
 from hpcsubmit.plan import Plan

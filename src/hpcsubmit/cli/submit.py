@@ -6,7 +6,7 @@ import click
 
 from hpcsubmit import __version__
 from hpcsubmit.cli.asked import OPTIONS, request_of
-from hpcsubmit.cli.main import COMMANDS
+from hpcsubmit.cli.commands import COMMANDS
 from hpcsubmit.cli.options import GreedyCommand
 from hpcsubmit.cli.submission import carried_out, desk_of, made_ready, request_at, shown
 
