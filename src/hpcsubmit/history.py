@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.folders import local_scratch
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import scheduler_here
+from hpcsubmit.place import scheduler_here
 from hpcsubmit.project import find_project
 from hpcsubmit.queue import find_by_comment
 from hpcsubmit.run import Run, read_runs
@@ -105,7 +105,7 @@ def find_target(text: str, host: Host, folder: Path) -> Target:
 
 
 def reruns_of(targets: Iterable[Target]) -> list[Target]:
-    """Return the arrays that ran trials again of runs that are named as a whole; they have no tasks on record."""
+    """Return the arrays that ran trials again of runs that are named as a whole."""
     whole = [target.run for target in targets if target.run and target.jobs == target.run.jobs]
     return [Target(run.scheduler, jobs=(job,), run=None) for run in whole for job in run.reruns]
 
@@ -138,6 +138,6 @@ def _with_jobs(runs: list[Run], host: Host) -> list[Run]:
 
 def _with(run: Run, found: Sequence[JobId]) -> Run:
     """A run with the jobs that were found; arrays are submitted one after another, with growing ids."""
-    jobs = tuple(sorted({*run.jobs, *found}, key=lambda job: job.number))
+    jobs = tuple(sorted({*run.jobs, *found} - {*run.reruns}, key=lambda job: job.number))
     jobs = jobs[: len(run.array.blocks)] if run.array else jobs[-1:]
-    return replace(run, job=jobs[0], jobs=jobs)
+    return replace(run, job=jobs[0], jobs=jobs) if jobs else run

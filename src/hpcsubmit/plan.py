@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hpcsubmit.conda import CondaEnv
-from hpcsubmit.container import Container, Image, container
+from hpcsubmit.container import Container, container
+from hpcsubmit.context import Context
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.experiment import Command
 from hpcsubmit.frozen import frozen
-from hpcsubmit.launch import NO_PROGRAM, JobKind, Program, kind_of, names_its_rank, program_for
-from hpcsubmit.node_disks import Collect, PackedData, StageIn, collect, stage_in, transfer
+from hpcsubmit.launch import NO_PROGRAM, JobKind, Program, kind_of, program_for
+from hpcsubmit.node_disks import Collect, StageIn, collect, stage_in, transfer
 from hpcsubmit.profile import Profile
+from hpcsubmit.remarks import notes_of, warnings_of
 from hpcsubmit.request import Request
 from hpcsubmit.resources import check_limits, gpus, memory, where
 from hpcsubmit.slurm import Directive
@@ -21,7 +22,6 @@ from hpcsubmit.trials import (
     SWEEP,
     Source,
     Trials,
-    Wanted,
     check_collected,
     forced_to_one,
     spec_of,
@@ -33,37 +33,6 @@ from hpcsubmit.virtualenv import Virtualenv
 RECORDS = "hpcsubmit"
 """The folder in the project's scratch folder that holds the records of its runs."""
 DEFAULT_CPUS = 2
-
-
-@frozen
-class Context:
-    """The facts that a plan needs and cannot know: where things are, and what makes this run this run.
-
-    project_root, scratch_dir: absolute. scratch_dir is ${SCRATCH}/${project_name}.
-    run_id, version, command_line: as the script and the record show them.
-    wandb_key_file: the file that the job reads the key from; None where it needs none.
-    wandb_without_key: whether the project uses wandb and no key was found.
-    virtualenv: None with --no-env, in a container, and where conda has a value.
-    image: the container's, None without one. conda: the environment of --conda-env.
-    visible_gpus: the GPUs of this machine; asked for on the embedded cluster only.
-    data: what --data names, looked at; None without it.
-    trials: the trials of a sweep, or the repeats; None for a single job.
-    """
-
-    project_root: Path
-    scratch_dir: Path
-    run_id: str
-    version: str
-    command_line: str
-    command: Command
-    virtualenv: Virtualenv | None
-    wandb_key_file: Path | None = None
-    wandb_without_key: bool = False
-    visible_gpus: tuple[str, ...] = ()
-    data: PackedData | None = None
-    image: Image | None = None
-    conda: CondaEnv | None = None
-    trials: Wanted | None = None
 
 
 @frozen
@@ -225,7 +194,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         log=log,
         folders=(context.scratch_dir, outputs, experiment_dir / "checkpoints"),
         experiment_file=context.command.source,
-        command_text=context.command.text,
+        command_text=(wanted.command_text if wanted else "") or context.command.text,
         program=program,
         virtualenv=context.virtualenv,
         container=image,
@@ -247,9 +216,9 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         notes=(
             *(forced_to_one(asked) if sweep else ()),
             *(trials.notes if trials else ()),
-            *_notes(kind, request, profile, context, cpus, tasks),
+            *notes_of(kind, request, profile, context, cpus, tasks),
         ),
-        warnings=tuple(_warnings(profile, context)),
+        warnings=tuple(warnings_of(profile, context)),
     )
 
 
@@ -298,41 +267,3 @@ def _exports(
     twins = {name.upper(): value for name, value in named.items()}
     job = named | twins | {"OUTPUT_DIR": str(output_dir)} | world
     return tuple((dict(profile.environment) | job).items())
-
-
-def _notes(
-    kind: JobKind, request: Request, profile: Profile, context: Context, cpus: int, tasks: int
-) -> list[str]:
-    notes = [context.virtualenv.note] if context.virtualenv and context.virtualenv.note else []
-    if request.gpu_type and not profile.typed_gpus:
-        notes.append(f"--gpu-type {request.gpu_type} is ignored: the GPUs of '{profile.name}' have no types")
-    if request.account and not profile.uses_accounts:
-        notes.append(f"--account {request.account} is ignored: '{profile.name}' has no accounts")
-    if cpus % tasks:
-        notes.append(f"{cpus} CPUs do not divide among {tasks} tasks: each task gets {-(-cpus // tasks)}")
-    if profile.memory_option == "none" and (request.memory_per_gpu or request.memory_per_node):
-        notes.append(f"the memory asked for is ignored: '{profile.name}' does not limit it")
-    gpus = request.gpus * request.num_nodes
-    if profile.scheduler == "local" and gpus > len(context.visible_gpus):
-        there = len(context.visible_gpus)
-        notes.append(f"the job runs on the CPU: GPUs asked for: {gpus}, on this machine: {there}")
-    sweep = context.trials is not None and context.trials.is_sweep
-    if kind is JobKind.PLAIN and context.command.python_word is False and not sweep:
-        notes.append(f"the program is '{context.command.program}', started as it is")
-    if kind is JobKind.RANKS and not (sweep or names_its_rank(context.command)):
-        notes.append("the command names no {rank}: its processes differ by the variable RANK alone")
-    return notes
-
-
-def _warnings(profile: Profile, context: Context) -> list[str]:
-    found = []
-    if profile.retired:
-        successor = f"; its successor is {profile.successor}" if profile.successor else ""
-        found.append(f"{profile.name} stopped computing on {profile.retired}{successor}")
-    found += context.data.warnings if context.data else ()
-    found += context.trials.warnings if context.trials else ()
-    if context.wandb_without_key:
-        found.append(
-            "the project uses wandb, and WANDB_API_KEY, ~/wandb_credentials.txt and ~/.netrc hold no key"
-        )
-    return found

@@ -1,29 +1,26 @@
 """From a request to a plan: looks at the project, the cluster and this machine, and changes nothing."""
 
-import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsubmit import __version__
-from hpcsubmit.cache import Cache
-from hpcsubmit.clusters import Choice, Cluster, Clusters, Surroundings, choose, cluster_name_in
+from hpcsubmit.clusters import Choice, Cluster
 from hpcsubmit.container import check_without_image
+from hpcsubmit.context import Context
 from hpcsubmit.environments.find import Wish, find_virtualenv
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.experiment import Command, read_command_file
-from hpcsubmit.folders import local_scratch, user_profiles
 from hpcsubmit.host import CommandTimedOut, Host
 from hpcsubmit.launch import mpi_flavours
 from hpcsubmit.node_disks import PackedData, transfer
-from hpcsubmit.plan import Context, Plan, plan
+from hpcsubmit.place import Place, scratch, visible_gpus
+from hpcsubmit.plan import Plan, plan
 from hpcsubmit.profile import Profile
-from hpcsubmit.project import EXPERIMENT_FILE, Project, find_experiment_file, find_project
+from hpcsubmit.project import EXPERIMENT_FILE, Project, find_experiment_file
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import caller_variables
 from hpcsubmit.trials import Wanted
-from hpcsubmit.values import script_path
 from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_key import has_key, key_file, uses_wandb
 
@@ -33,9 +30,8 @@ if TYPE_CHECKING:
     from hpcsubmit.staging.snapshot import Snapshot
     from hpcsubmit.sweeps.wanted import AskNumber
 
-SLURM_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf")
-CLUSTER_NAME_TIMEOUT = 2.0
-"""Seconds that `scontrol show config` may take to tell the cluster's name."""
+MPI_LIST_TIMEOUT = 2.0
+"""Seconds that `srun --mpi=list` may take."""
 
 
 class Prepared(NamedTuple):
@@ -51,26 +47,6 @@ class Prepared(NamedTuple):
     cluster: Cluster
     dropped: tuple[str, ...]
     snapshot: "Snapshot | None" = None
-
-
-class Place(NamedTuple):
-    """Where a submission starts: the project, and the cluster that was chosen among the profiles."""
-
-    project: Project
-    clusters: Clusters
-    choice: Choice
-    cluster: Cluster
-
-
-def look_around(folder: Path, host: Host, *, asked: str | None, cache: Cache | None = None) -> Place:
-    """Find the project of a folder and choose the cluster; raises HpcSubmitError.
-
-    folder: the current folder, absolute. asked: the value of --cluster. cache: keeps the files that are read.
-    """
-    project = find_project(folder, cache)
-    clusters = Clusters(user_folder=user_profiles(host), project=project, cache=cache)
-    choice = choose(clusters, surroundings(host), asked)
-    return Place(project, clusters, choice, clusters.get(choice.name))
 
 
 def prepare(
@@ -239,7 +215,7 @@ def _check_mpi(request: Request, profile: Profile, host: Host) -> None:
     if host.which("srun") is None:
         return
     try:
-        said = host.run(("srun", "--mpi=list"), timeout=CLUSTER_NAME_TIMEOUT)
+        said = host.run(("srun", "--mpi=list"), timeout=MPI_LIST_TIMEOUT)
     except CommandTimedOut:  # the job asks again
         return
     known = mpi_flavours(said.stdout + said.stderr) if said.code == 0 else ()
@@ -248,78 +224,3 @@ def _check_mpi(request: Request, profile: Profile, host: Host) -> None:
             f"Slurm here knows no --mpi={profile.mpi}: it has {', '.join(known)}",
             f"set 'mpi' in the profile '{profile.name}' to one of them",
         )
-
-
-def profile_here(host: Host, folder: Path, asked: str | None = None) -> Profile:
-    """Return the profile that a submission from this folder would choose, in a project or not.
-
-    asked: the value of --cluster. Raises HpcSubmitError for an unknown profile.
-    """
-    try:
-        project = find_project(folder)
-    except HpcSubmitError:
-        project = None
-    clusters = Clusters(user_folder=user_profiles(host), project=project)
-    return clusters.get(choose(clusters, surroundings(host), asked).name).profile
-
-
-def scheduler_here(host: Host, folder: Path) -> str:
-    """Return the `scheduler` of the cluster that a submission without --cluster would choose here."""
-    return profile_here(host, folder).scheduler
-
-
-def scratch(profile: Profile, host: Host) -> Path:
-    """Return $SCRATCH; raises HpcSubmitError where it is unset, no folder, or cannot stand in a script."""
-    value = host.environ.get("SCRATCH", "")
-    if not value:
-        if profile.scheduler == "local":
-            return script_path(local_scratch(host), "the scratch folder")
-        hint = profile.scratch_hint or "set it to your folder on the cluster's large disk: export SCRATCH=..."
-        raise HpcSubmitError("SCRATCH is not set", hint)
-    path = script_path(Path(value), "SCRATCH")
-    if not path.is_dir():
-        hint = profile.scratch_hint or "make the folder, or set SCRATCH to the one that is there"
-        raise HpcSubmitError(f"SCRATCH is {value}, which is not a folder", hint)
-    return path
-
-
-def surroundings(host: Host) -> Surroundings:
-    """Return what this machine tells of the cluster it belongs to."""
-    return Surroundings(
-        environ=host.environ,
-        host_name=os.uname().nodename,
-        has_sbatch=host.which("sbatch") is not None,
-        cluster_name=_slurm_cluster_name(host),
-    )
-
-
-def _slurm_cluster_name(host: Host) -> Callable[[], str]:
-    def ask() -> str:
-        for path in (host.environ.get("SLURM_CONF"), *SLURM_CONFIGURATIONS):
-            try:
-                name = cluster_name_in(Path(path).read_text(errors="replace")) if path else ""
-            except OSError:
-                continue
-            if name:
-                return name
-        try:
-            shown = host.run(("scontrol", "show", "config"), timeout=CLUSTER_NAME_TIMEOUT)
-        except HpcSubmitError:
-            return ""
-        return cluster_name_in(shown.stdout)
-
-    return ask
-
-
-def visible_gpus(host: Host) -> tuple[str, ...]:
-    """Return the GPUs of this machine that the caller may use: CUDA_VISIBLE_DEVICES, else nvidia-smi's."""
-    chosen = host.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(gpu.strip() for gpu in chosen.split(",") if gpu.strip() not in ("", "-1"))
-    if host.which("nvidia-smi") is None:
-        return ()
-    try:
-        listed = host.run(("nvidia-smi", "--query-gpu=index", "--format=csv,noheader"), timeout=20)
-    except HpcSubmitError:
-        return ()
-    return tuple(re.findall(r"^\d+$", listed.stdout, re.MULTILINE)) if listed.code == 0 else ()

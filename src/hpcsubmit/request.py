@@ -99,8 +99,6 @@ class Request:
 
 AUTO = 0
 """The number of sweeps that stands for what is left of the grid."""
-MOST_TRIALS = 1_000_000
-"""More trials in one submission are a slip of the pen: no cluster would run them."""
 
 OWN_OPTIONS = {
     "nodes": "--num-nodes",

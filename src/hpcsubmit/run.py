@@ -117,6 +117,7 @@ class Run:
             "folder": str(self.folder),
             "job": None if self.job is None else str(self.job),
             "jobs": [str(job) for job in self.jobs],
+            "reruns": [str(job) for job in self.reruns],
             "log": (str(self.log_path) if self.log_path else self.log) if self.job else None,
             "build": None if self.build is None else str(self.build),
             "array": self.array and _array_json(self.array),

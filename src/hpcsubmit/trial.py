@@ -7,7 +7,8 @@ SPEC is the sweep.json of a submission; trials are numbered from 1. A launch fil
 with a NUL: how many variables, NAME=VALUE for each, how many words of a launcher, these, then the program's.
 
 `ask` writes the launch file into the folder HPCSUBMIT_ASKS and its name into the FIFO `asks` there, and ends
-with the code in NAME.code once there is one. NAME.stop says that the agent wants the run to end.
+with the code in NAME.code once there is one. NAME.stop says that the agent wants the run to end. A NAME that
+ends with -run says that the agent itself started it (HPCSUBMIT_AGENT is its process): it is all of the run.
 
 This file needs Python 3.8 and its standard library. Commands are those of wandb's agent (0.30), and values
 are drawn as by wandb's package `sweeps` (0.3).
@@ -328,7 +329,8 @@ def ask(*arguments: str) -> int:
     """Have the batch script launch `python ARGUMENTS`; returns the exit code that it answers."""
     folder = Path(os.environ["HPCSUBMIT_ASKS"])
     spec = json.loads(Path(os.environ["HPCSUBMIT_SPEC"]).read_text("utf-8"))
-    name = f"{os.getpid()}-{time.time_ns()}"
+    own = os.environ.get("HPCSUBMIT_AGENT") == str(os.getppid())
+    name = f"{os.getpid()}-{time.time_ns()}{'-run' if own else ''}"
     code, stop = folder / f"{name}.code", folder / f"{name}.stop"
     try:
         launcher, program = fit(["python", *arguments], spec["launch"])

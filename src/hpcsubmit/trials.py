@@ -53,6 +53,13 @@ class Wanted:
         """Whether the trials differ by more than their seeds."""
         return self.source is not Source.REPEATS
 
+    @property
+    def command_text(self) -> str:
+        """What a sweep's tasks start, as records and lists show it; "" for what the command says itself."""
+        if self.source is Source.AGENT:
+            return f"wandb agent --count 1 {self.sweep}"
+        return self.file.shown_command if self.file else ""
+
 
 @frozen
 class Trials:

@@ -8,9 +8,10 @@ from hpcsubmit.array import Limits
 from hpcsubmit.clusters import Clusters
 from hpcsubmit.conda import CondaEnv
 from hpcsubmit.container import Image
+from hpcsubmit.context import Context
 from hpcsubmit.experiment import read_command
 from hpcsubmit.node_disks import PackedData
-from hpcsubmit.plan import Context, Plan, plan
+from hpcsubmit.plan import Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.render import render
 from hpcsubmit.request import Bind, Launcher, Request

@@ -191,7 +191,10 @@ launch_trial() { # runs the program of trial $_trial; the task ends with the fir
   local _began
   _began=$(date -u +%Y-%m-%dT%H:%M:%SZ) _code=0
   step launch || _code=$?
-  [ "$_trials_code" != 0 ] || _trials_code=$_code
+  if [ "$_code" != 0 ] && [ "$_trials_code" = 0 ]; then
+    _trials_code=$_code
+    cp "$_run_dir/srun.messages" "$_run_dir/srun.first" 2>/dev/null || :
+  fi
   [ -z "$_stopped" ] || exit "$_trials_code" # Slurm ended it: it has no result, and runs again after a requeue
   record_trial "$_code" "$_began"
 }
@@ -229,6 +232,7 @@ run_trial() { # its parameters follow from its number
   launch_trial
 }
 
+rm -f "$_run_dir/srun.first" # of an attempt before a requeue
 # A trial that ended well before its task was requeued, or run again, is left alone.
 for ((_trial = _first; _trial <= _last; _trial++)); do
   [ -z "$_stopped" ] || exit 143
@@ -238,5 +242,6 @@ for ((_trial = _first; _trial <= _last; _trial++)); do
   mkdir -p "$_records/$_trial" "$OUTPUT_DIR"
   run_trial
 done
+mv -f "$_run_dir/srun.first" "$_run_dir/srun.messages" 2>/dev/null || : # what the exit code is of
 [ "$_trials_code" = 0 ] || exit "$_trials_code"
 

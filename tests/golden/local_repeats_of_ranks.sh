@@ -245,7 +245,7 @@ fill() { # WORD
   _filled=${_filled//\{local_rank\}/"$LOCAL_RANK"}
   _filled=${_filled//\{world_size\}/"$WORLD_SIZE"}
   _filled=${_filled//\{master_port\}/"$MASTER_PORT"}
-  _filled=${_filled//\{seed\}/"$SEED"}
+  _filled=${_filled//\{seed\}/"$_seed"}
 }
 _of_tasks=(program ranks rank_began rank_ended tell_ranks signal_ranks attend_rank keep_output start_rank fill)
 
@@ -254,7 +254,7 @@ _of_tasks=(program ranks rank_began rank_ended tell_ranks signal_ranks attend_ra
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
   local _task
-  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  _task="set -eu; exec 2>&1; _seed=\$SEED; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
       bash -c "$_task; program" 2>&1 >&8 |

@@ -250,7 +250,7 @@ _of_tasks=(program)
 
 seeded() { # WORDS: with this task's seed for {seed}
   local _word _filled=()
-  for _word; do _filled+=("${_word//\{seed\}/"$SEED"}"); done
+  for _word; do _filled+=("${_word//\{seed\}/"$_seed"}"); done
   exec "${_filled[@]}"
 }
 _of_tasks+=(seeded)
@@ -258,7 +258,7 @@ _of_tasks+=(seeded)
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS
   local _task
-  _task="set -eu; exec 2>&1; $(declare -f "${_of_tasks[@]}")"
+  _task="set -eu; exec 2>&1; _seed=\$SEED; $(declare -f "${_of_tasks[@]}")"
   {
     srun --kill-on-bad-exit=1 --cpus-per-task=2 "$@" \
       bash -c "$_task; program" 2>&1 >&8 |

@@ -470,12 +470,12 @@ HPCSUBMIT_PYTHON=$(command -v python || command -v python3) || { echo "hpcsubmit
 help=$("$HPCSUBMIT_PYTHON" -m wandb agent --help) ||
   { echo "hpcsubmit: the environment of the job has no wandb that starts: see the lines before this one" >&2; exit 127; }
 case $help in *--forward-signals*) set -- --forward-signals "$@" ;; esac
-export HPCSUBMIT_PYTHON PATH="$HPCSUBMIT_ASKS/bin:$PATH"
+export HPCSUBMIT_PYTHON HPCSUBMIT_AGENT=$$ PATH="$HPCSUBMIT_ASKS/bin:$PATH"
 exec "$HPCSUBMIT_PYTHON" -m wandb agent --count 1 "$@"' sh u/gan/abc123
 }
 
 run_trial() {
-  local _ask='' _asked='' _agent_code=0
+  local _ask='' _asked='' _limit='' _told=$((SECONDS + 300)) _agent_code=0
   WANDB_DIR=$OUTPUT_DIR
   if [ -r "$_records/$_trial/command" ]; then
     echo "hpcsubmit: a run that was begun before goes on"
@@ -489,30 +489,50 @@ run_trial() {
   _agent=$!
   while [ -z "$_stopped" ]; do
     if ! read -r -t 1 _ask <&9; then
-      kill -0 "$_agent" 2>/dev/null || break
+      agent_has_time || break
       continue
     fi
     _asked=yes
     run_asked "$HPCSUBMIT_ASKS/$_ask"
+    case $_ask in *-run) _limit=$((SECONDS + 20)) ;; esac # the agent's only one has ended
   done
-  [ -z "$_stopped" ] || kill "$_agent" 2>/dev/null || :
+  end_agent
   await "$_agent" || _agent_code=$?
   _agent=''
   exec 9>&-
   [ -n "$_asked" ] || [ -n "$_stopped" ] || tell_no_run "$_agent_code"
 }
 
+agent_has_time() { # false where it has ended, or its run has and it has not: without its server it tries for long
+  kill -0 "$_agent" 2>/dev/null && [ "$SECONDS" -lt "${_limit:-$((SECONDS + 1))}" ] || return 1
+  if [ -z "$_asked" ] && [ "$SECONDS" -ge "$_told" ]; then
+    echo "hpcsubmit: the agent still waits for a run: the sweep is paused, or its server does not answer"
+    _told=$((SECONDS + 86400))
+  fi
+}
+
+end_agent() { # where it has not ended by itself
+  local _tries
+  for ((_tries = 0; _tries < 50; _tries++)); do
+    kill -0 "$_agent" 2>/dev/null || return 0
+    [ "$_tries" != 0 ] || kill "$_agent" 2>/dev/null || :
+    sleep 0.1
+  done
+  kill -KILL "$_agent" 2>/dev/null || :
+}
+
 run_asked() { # REQUEST: a launch file; the agent learns the exit code, and may want the run to end before
   local _watch
   cp "$1" "$_records/$_trial/.command" && mv "$_records/$_trial/.command" "$_records/$_trial/command"
   take_words "$1"
+  rm -f "$_run_dir/step" # of the trial before
   (
     trap - TERM
-    until [ -e "$1.stop" ]; do sleep 1; done
+    until [ -e "$1.stop" ] && [ -e "$_run_dir/step" ]; do sleep 1; done
     echo "hpcsubmit: the sweep wants this run to end"
-    signal_program TERM
+    signal_program TERM || :
     sleep 30
-    signal_program KILL
+    signal_program KILL || :
   ) &
   _watch=$!
   launch_trial
@@ -522,7 +542,8 @@ run_asked() { # REQUEST: a launch file; the agent learns the exit code, and may 
 
 tell_no_run() { # AGENT_CODE: the agent has ended, and asked for nothing
   local _found
-  [ "$1" = 0 ] || fail "the agent of the sweep ended with exit code $1 before it had a run"
+  [ "$1" != 127 ] || exit 127 # it could not be started, and has said why
+  [ "$1" = 0 ] || fail "the agent of the sweep ended with exit code $1 before it had a run: see the lines before this one"
   for _found in "$HPCSUBMIT_ASKS"/*.code; do
     [ ! -e "$_found" ] || exit "$(cat "$_found")" # a command that could not be launched has said why
   done
@@ -530,7 +551,7 @@ tell_no_run() { # AGENT_CODE: the agent has ended, and asked for nothing
     [ ! -e "$_found" ] || fail "the sweep's command does not start python: what became of it is not known"
   done
   echo "hpcsubmit: the sweep has no run left: it is finished, or was stopped"
-  exit "$_trials_code"
+  _trial=$_last # nor has it any for the others of this task
 }
 
 # A trial that ended well before its task was requeued, or run again, is left alone.

@@ -15,7 +15,7 @@ from hpcsubmit.cli.settled import settled
 from hpcsubmit.cli.submit import command
 from hpcsubmit.clusters import Choice, Clusters
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.prepare import Place
+from hpcsubmit.place import Place
 from hpcsubmit.project import Project
 from hpcsubmit.render import shipped_templates
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from hpcsubmit.context import Context
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import read_command
 from hpcsubmit.node_disks import PackedData
-from hpcsubmit.plan import Context, Plan, plan
+from hpcsubmit.plan import Plan, plan
 from hpcsubmit.profile import FIELDS, Profile
 from hpcsubmit.render import render
 from hpcsubmit.request import Launcher, Request

@@ -15,7 +15,7 @@ from hpcsubmit.cli.submit import command
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import look_around
+from hpcsubmit.place import look_around
 from hpcsubmit.values import Memory
 from sandbox import Sandbox
 

@@ -22,13 +22,15 @@ prepare
 sweeps
 environments containers gpus staging
 array_status
-wandb_key queue limits run
+wandb_key queue limits run place
 record scheduler folders
 host
 running
 page
 render
 plan
+remarks
+context
 image
 trials
 launch array node_disks resources virtualenv container

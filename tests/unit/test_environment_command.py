@@ -9,7 +9,8 @@ import pytest
 from builds import environments, run, without_environment, without_uv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import look_around, prepare
+from hpcsubmit.place import look_around
+from hpcsubmit.prepare import prepare
 from hpcsubmit.request import Request
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.submit import submit

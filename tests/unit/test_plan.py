@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from golden.cases import HOUR, TWO_BY_TWO, context, shipped
+from hpcsubmit.context import Context
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.plan import Context, Plan, plan
+from hpcsubmit.plan import Plan, plan
 from hpcsubmit.profile import Profile
 from hpcsubmit.request import Launcher, Request
 from hpcsubmit.slurm import Directive

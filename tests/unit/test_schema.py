@@ -15,7 +15,7 @@ from hpcsubmit.cli.submit import command
 from hpcsubmit.clusters import SHIPPED
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import look_around
+from hpcsubmit.place import look_around
 from hpcsubmit.profile import FIELDS, Profile
 from hpcsubmit.render import shipped_templates
 from hpcsubmit.starting.found import Found

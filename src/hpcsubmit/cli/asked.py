@@ -10,7 +10,6 @@ from hpcsubmit.cli.options import Option, Value, parse_launcher, parse_name
 from hpcsubmit.errors import UsageError
 from hpcsubmit.request import (
     AUTO,
-    MOST_TRIALS,
     Request,
     parse_bind,
     parse_image,
@@ -49,13 +48,6 @@ def _seeds(text: str) -> tuple[int, ...]:
     if len({int(seed) for seed in seeds}) < len(seeds):
         raise UsageError(f"--seeds {text} names a seed twice", "name each seed once: the runs would be alike")
     return tuple(map(int, seeds))
-
-
-def _repeat(text: str) -> int:
-    number = positive_int(text, "--repeat")
-    if number > MOST_TRIALS:
-        raise UsageError(f"--repeat cannot be {number:,}, more than any cluster runs", "ask for fewer")
-    return number
 
 
 OPTIONS = [
@@ -196,7 +188,7 @@ OPTIONS = [
         help="Runs of a sweep, one after another, in each task of the array; --time is for all of them.",
     ),
     Option(
-        ["--repeat"], type=Value("integer", _repeat),
+        ["--repeat"], type=_count("--repeat"),
         help="Run the same experiment so often, as one array with SEED 1, 2, 3, ...; {seed} in the command "
         "stands for it.",
     ),

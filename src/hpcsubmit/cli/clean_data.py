@@ -10,7 +10,7 @@ from hpcsubmit.cli.options import Value, parse_name
 from hpcsubmit.cli.removal import Item, agree_to_remove, tell_doubtful, tell_removed
 from hpcsubmit.host import Host
 from hpcsubmit.in_use import InUse, jobs_in_use
-from hpcsubmit.prepare import profile_here, scratch
+from hpcsubmit.place import profile_here, scratch
 from hpcsubmit.project import find_project
 from hpcsubmit.staging.cleaning import OldData, old_generations, remove
 

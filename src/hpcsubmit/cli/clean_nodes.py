@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hpcsubmit import __version__
-from hpcsubmit.cli.main import INTERRUPTED
+from hpcsubmit.cli.commands import INTERRUPTED
 from hpcsubmit.cli.options import Value, parse_name
 from hpcsubmit.cli.question import require_agreement
 from hpcsubmit.cli.table import align
@@ -28,7 +28,7 @@ from hpcsubmit.node_cleaning import (
     submit_cleaning,
     user_name,
 )
-from hpcsubmit.prepare import profile_here, scratch
+from hpcsubmit.place import profile_here, scratch
 from hpcsubmit.profile import Profile
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.values import bytes_text, new_run_id, positive_int

@@ -10,7 +10,7 @@ from hpcsubmit.clusters import Clusters, choose
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.folders import user_profiles
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import surroundings
+from hpcsubmit.place import surroundings
 from hpcsubmit.profile import FIELDS
 from hpcsubmit.project import find_project
 

@@ -16,7 +16,7 @@ from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.folders import user_profiles
 from hpcsubmit.follow import follow
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import scratch, surroundings
+from hpcsubmit.place import scratch, surroundings
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project, find_project
 from hpcsubmit.scheduler import require_sbatch, scheduler_for

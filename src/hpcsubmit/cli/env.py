@@ -18,7 +18,7 @@ from hpcsubmit.environments.old import size_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.folders import user_profiles
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import surroundings
+from hpcsubmit.place import surroundings
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import find_project
 from hpcsubmit.scheduler import require_sbatch, scheduler_for

@@ -17,7 +17,7 @@ from hpcsubmit.cli.options import Value
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.gpus import machine, nodes
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import profile_here
+from hpcsubmit.place import profile_here
 from hpcsubmit.scheduler import scheduler_for
 
 SHORTEST, SHORTEST_ON_CLUSTER, LONGEST = 0.1, 10.0, 86_400.0

@@ -9,7 +9,7 @@ from hpcsubmit.clusters import Clusters, choose
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.folders import user_profiles
 from hpcsubmit.host import Host, write_atomically
-from hpcsubmit.prepare import surroundings
+from hpcsubmit.place import surroundings
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import CONFIGURATION_FILE, HPC_FILES, find_in, find_project, find_root
 from hpcsubmit.render import shipped_templates

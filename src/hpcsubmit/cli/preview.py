@@ -1,7 +1,6 @@
 """What a submission will do, as text for the terminal; never a secret."""
 
 import re
-from typing import TYPE_CHECKING
 
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import NO_SBATCH
@@ -9,9 +8,6 @@ from hpcsubmit.plan import Plan
 from hpcsubmit.prepare import Prepared
 from hpcsubmit.values import bytes_text
 from hpcsubmit.virtualenv import Virtualenv
-
-if TYPE_CHECKING:
-    from hpcsubmit.sweep_file.reading import SweepFile
 
 
 def preview(prepared: Prepared, *, dry_run: bool) -> str:
@@ -68,15 +64,8 @@ def _program(plan: Plan) -> list[tuple[str, str]]:
         file = plan.trials.wanted.file
         described = f"{file.path.name}, {file.method}" if file else "as the server has it"
         started = [("sweep", f"{plan.trials.sweep_path or 'without a server'} ({described})")]
-        started += [("command", _command_of(file))] if file else []
+        started += [("command", file.shown_command)] if file else []
     return [*started, *_trials(plan)]
-
-
-def _command_of(file: "SweepFile") -> str:
-    """What the runs of a sweep start, as its file has it."""
-    known = {"${env}": "", "${interpreter}": "python", "${program}": file.program}
-    words = file.command or ("${interpreter}", "${program}", "${args}")
-    return " ".join(filter(None, (known.get(word, word) for word in words)))
 
 
 def _trials(plan: Plan) -> list[tuple[str, str]]:

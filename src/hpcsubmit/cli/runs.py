@@ -90,7 +90,7 @@ def _one(run: Run) -> str:
 
 
 def _array_rows(run: Run) -> list[tuple[str, str]]:
-    rows = [("sweep", run.sweep)]
+    rows = [("sweep", run.sweep), ("run again by", ", ".join(map(str, run.reruns)))]
     if run.array:
         trials, tasks = run.array.trials, run.array.tasks
         several = run.array.per_task > 1

@@ -13,7 +13,7 @@ from hpcsubmit.cli.application_keys import COMMAND, WrongValue, option_of, value
 from hpcsubmit.cli.asked import request_of
 from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 from hpcsubmit.experiment import Command, read_command
-from hpcsubmit.prepare import Place
+from hpcsubmit.place import Place
 from hpcsubmit.project import check_one_command
 from hpcsubmit.request import Request
 from hpcsubmit.yaml_file import read_yaml_lines

@@ -10,7 +10,8 @@ from hpcsubmit.cli.packing import data_text, pack_in_view
 from hpcsubmit.cli.table import align
 from hpcsubmit.errors import UsageError
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import look_at_data, profile_here, scratch
+from hpcsubmit.place import profile_here, scratch
+from hpcsubmit.prepare import look_at_data
 from hpcsubmit.project import find_project
 from hpcsubmit.staging.sets import PackedSet, packed_sets
 from hpcsubmit.values import bytes_text

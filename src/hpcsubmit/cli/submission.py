@@ -16,7 +16,8 @@ from hpcsubmit.cli.preview import preview
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.folders import configuration_folder, user_cache
 from hpcsubmit.host import Host
-from hpcsubmit.prepare import Place, Prepared, look_around, prepare
+from hpcsubmit.place import Place, look_around
+from hpcsubmit.prepare import Prepared, prepare
 from hpcsubmit.request import Request
 from hpcsubmit.scheduler import Scheduler, require_sbatch, scheduler_for
 from hpcsubmit.submit import Submission, submit

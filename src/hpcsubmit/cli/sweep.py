@@ -16,6 +16,7 @@ command = LazyGroup(
         "status": "how far a sweep is, and its best run",
         **_STATES,
         "rerun": "run those trials again that failed or are missing",
+        "sync": "upload what trials without a server have logged with wandb",
         "results": "the parameters and metrics of all runs, as a table or a page",
     },
     help="Many runs of one program with other parameters.",

@@ -17,7 +17,8 @@ def ask_number(proposed: int | None) -> int:
     while True:
         click.echo(f"Number of sweeps{f' [{proposed}]' if proposed else ''}: ", nl=False, err=True)
         line = sys.stdin.readline() if sys.stdin else ""
-        if not line.endswith("\n"):
+        terminal = bool(sys.stdin and sys.stdin.isatty())
+        if not (terminal and line.endswith("\n")):  # nobody has ended the line on the screen
             click.echo(err=True)
         if not line:
             raise HpcSubmitError(
@@ -28,6 +29,7 @@ def ask_number(proposed: int | None) -> int:
         try:
             return positive_int(line.strip(), "the number of sweeps")
         except UsageError as error:
-            if not sys.stdin.isatty():
-                raise
-            click.echo(f"{error.message}: {error.hint}", err=True)
+            hint = "answer with a whole number above 0"
+            if not terminal:
+                raise UsageError(error.message, hint) from error
+            click.echo(f"{error.message}: {hint}", err=True)

@@ -24,7 +24,14 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
             f"leave out -w, or write hpcsubmit -w {asked.sweep}",
         )
     desk = desk_of(options)
-    request = replace(request_at(options, desk, asked), sweep=None, command=None)
+    # What hpcsubmit.yaml says of its own command and sweep is not meant for this one.
+    request = replace(
+        request_at(options, desk, asked),
+        sweep=None,
+        command=None,
+        seeds=asked.seeds,
+        num_sweeps=asked.num_sweeps,
+    )
     offline = offline or desk.place.cluster.profile.wandb == "offline"
     files = read_sweep_file(find_sweep_file(file, (desk.host.folder(), desk.place.project.root)))
     if desk.follow and len(files) > 1:

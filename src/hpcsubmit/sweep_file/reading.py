@@ -53,6 +53,13 @@ class SweepFile:
         grid = product(self.parameters) if self.method == "grid" else None
         return min((number for number in (grid, self.run_cap) if number is not None), default=None)
 
+    @property
+    def shown_command(self) -> str:
+        """What the trials start, on one line, for people."""
+        known = {"${env}": "", "${interpreter}": "python", "${program}": self.program}
+        words = self.command or ("${interpreter}", "${program}", "${args}")
+        return " ".join(filter(None, (known.get(word, word) for word in words)))
+
     def as_spec(self) -> dict[str, Any]:
         """Return what sweep.json says of the file."""
         return {

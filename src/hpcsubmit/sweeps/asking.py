@@ -63,7 +63,7 @@ def ask(
         )
     try:
         done = host.run(
-            (python, str(CLIENT)), timeout=timeout, environ=_environ(host), text=json.dumps(request)
+            (python, str(CLIENT)), timeout=timeout, environ=environ_with_key(host), text=json.dumps(request)
         )
     except CommandTimedOut:
         raise _unreachable(_address(host), f"no answer within {timeout:g} s") from None
@@ -79,8 +79,8 @@ def ask(
     return answer
 
 
-def _environ(host: Host) -> dict[str, str]:
-    """The environment of the question: it alone carries the key."""
+def environ_with_key(host: Host) -> dict[str, str]:
+    """Return the environment for a Python with wandb: it alone carries the key."""
     environ = {**host.environ, "PYTHONSAFEPATH": "1"}  # the project's files do not hide wandb's modules
     path = home(host) / CREDENTIALS
     if not environ.get("WANDB_API_KEY") and path.is_file():

@@ -72,6 +72,13 @@ def state(request: Answer) -> Answer:
     return {"state": _api().sweep(request["sweep"]).state}
 
 
+def who(request: Answer) -> Answer:  # noqa: ARG001 - as all actions
+    """Tell whose key it is: the entity that runs go to by default. Tell too which wandb this is."""
+    import wandb
+
+    return {"entity": _api().default_entity, "version": wandb.__version__}
+
+
 def version(request: Answer) -> Answer:  # noqa: ARG001 - as all actions
     """Tell which wandb this is."""
     import wandb
@@ -79,7 +86,7 @@ def version(request: Answer) -> Answer:  # noqa: ARG001 - as all actions
     return {"version": wandb.__version__, "python": sys.executable}
 
 
-ACTIONS = {"create": create, "look": look, "runs": runs, "state": state, "version": version}
+ACTIONS = {"create": create, "look": look, "runs": runs, "state": state, "who": who, "version": version}
 
 
 def _api() -> Any:

@@ -73,13 +73,12 @@ def rerun(
     """
     script = run.folder / SCRIPT
     _check_there(script, Path(run.virtualenv) if run.virtualenv else None)
-    throttle, before = _throttle(run), None
+    throttle, waits = _throttle(run), list[str]()
     for offset, indices in _blocks(run, trials):
-        waits = [f"--dependency=afterany:{before}"] if throttle and before else []
         array = f"--array={_ranges(indices)}{throttle}"
         arguments = [str(offset)] if offset else []
         taken = scheduler.submit(script, array, *waits, *options, arguments=arguments)
-        before = taken.job
+        waits = [f"--dependency=afterany:{taken.job}"] if throttle else []
         yield _recorded(run, taken)
 
 

@@ -12,7 +12,7 @@ from hpcsubmit.host import Host
 from hpcsubmit.launch import JobKind, kind_of
 from hpcsubmit.limits import limits_here
 from hpcsubmit.profile import Profile
-from hpcsubmit.request import AUTO, MOST_TRIALS, Request
+from hpcsubmit.request import AUTO, Request
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.trials import Source, Wanted
 from hpcsubmit.virtualenv import Virtualenv
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NOT_CREATED = WandbSweepId(entity="ENTITY", project="PROJECT", sweep="not-created-yet")
 """What stands for a sweep in its preview, before the server has given it an id."""
+MOST_TRIALS = 1_000_000
+"""More trials in one submission are a slip of the pen: no cluster would run them."""
 
 AskNumber = Callable[[int | None], int]
 """Asks the user for the number of runs; its argument is the proposed answer, None without one."""
@@ -122,7 +124,8 @@ def _of_server(request: Request, command: Command, site: Site) -> Wanted:
 def _of_created(request: Request, file: "SweepFile", site: Site) -> Wanted:
     """Runs of a sweep that is made from a file, or about to be."""
     _check_parameters(request, file, site)
-    number = _number(request, file.combinations, site)
+    number, whole = _number(request, file.combinations, site), file.combinations
+    too_many = f"the sweep has only {whole} runs: the agents of the others will find none"
     return Wanted(
         source=Source.AGENT,
         number=number,
@@ -131,6 +134,7 @@ def _of_created(request: Request, file: "SweepFile", site: Site) -> Wanted:
         per_task=_per_task(request, file.workers, number),
         tags=file.tags,
         limits=_limits(request, number, site),
+        notes=(too_many,) if whole is not None and number > whole else (),
         warnings=file.warnings,
     )
 
