@@ -90,6 +90,7 @@ on_exit() {
   set +e
   # srun gives up on tasks that outlive their TERM, and then ends with 0: that is no success.
   if [ "$_stopped" = yes ] && [ "$rc" = 0 ]; then rc=143; fi
+  [ -z "${_watch:-}" ] || kill "$_watch" 2>/dev/null # the sweep does not want what Slurm wants
   [ -z "${_agent:-}" ] || kill "$_agent" 2>/dev/null
   [ -z "${_keeper_step:-}" ] || end_keeper
   tell_how_it_ended "$rc"
@@ -392,7 +393,6 @@ end_agent() { # where it has not ended by itself
 }
 
 run_asked() { # REQUEST: a launch file; the agent learns the exit code, and may want the run to end before
-  local _watch
   cp "$1" "$_records/$_trial/.command" && mv "$_records/$_trial/.command" "$_records/$_trial/command"
   take_words "$1"
   rm -f "$_run_dir/step" # of the trial before
@@ -407,6 +407,7 @@ run_asked() { # REQUEST: a launch file; the agent learns the exit code, and may 
   _watch=$!
   launch_trial
   { kill "$_watch" && wait "$_watch"; } 2>/dev/null || :
+  _watch=''
   echo "$_code" >"$1.code.new" && mv "$1.code.new" "$1.code"
 }
 

@@ -146,10 +146,10 @@ def test_only_host_and_the_embedded_cluster_start_processes() -> None:
 
 def test_nothing_imports_what_takes_long_to_load() -> None:
     found = users("wandb", "torch", "pytorch_lightning", "lightning", "numpy", "sklearn", "rich")
-    # These two run in other Pythons, the jobs' own and one with wandb, and import them where they use them.
-    assert found == {"comm", "sweeps.client"}
+    # These run in other Pythons, the jobs' own and one with wandb, and import them where they use them.
+    assert found == {"comm", "sweeps.client", "sweeps.sync_client"}
     assert not [name for name, tree in MODULES.items() if "comm" in own_imports(tree)]
-    client = "hpcsubmit.sweeps.client"
+    client = ("hpcsubmit.sweeps.client", "hpcsubmit.sweeps.sync_client")
     assert not [name for name, tree in MODULES.items() if any(it.startswith(client) for it in imports(tree))]
 
 

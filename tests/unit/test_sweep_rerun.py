@@ -264,7 +264,7 @@ def again(desk: SweepDesk, records: TrialRecords) -> SweepDesk:
 def test_status_of_the_run_shows_them(again: SweepDesk) -> None:
     lines = again.submits("status", RUN_ID).stdout.splitlines()
     row = next(line.split() for line in lines if line.startswith("101_[4-5]"))
-    assert row == ["101_[4-5]", "RUNNING", "-", "-", "1", "running,", "1", "pending"]
+    assert row == ["101_[4-5]", "RUNNING", "-", RUN_ID, "1", "running,", "1", "pending"]
     assert any(line.startswith("4242_[1-6]") for line in lines)
     assert "101_[4-5]" in again.submits("status").stdout
 

@@ -185,6 +185,17 @@ def test_a_dry_run_prints_the_scripts_of_all_and_creates_nothing(
     assert "2 sweeps, 7 trials together" in said.stderr
 
 
+def test_sweeps_that_fit_alone_and_not_together_are_refused(desk: SweepDesk) -> None:
+    desk.profile(max_jobs=6)
+    for argv in (RUN, OFFLINE):
+        said = desk.box.refuses(*argv, "both.yml")
+        place = "6 of 6 jobs are free here (max_jobs of the profile 'generic')"
+        assert said.error == f"7 tasks of 2 sweeps do not fit together: {place}"
+        assert said.hint.startswith("let each task run several: --trials-per-task 4")
+    assert asked(desk) == []
+    desk.submits(*OFFLINE, "both.yml", "--trials-per-task", "2")
+
+
 def test_follow_stays_with_one_sweep(desk: SweepDesk) -> None:
     said = desk.box.refuses(*OFFLINE, "both.yml", "--follow", code=2)
     assert said.error == "--follow stays with one sweep, and the file describes several"

@@ -1,12 +1,11 @@
 """`hpcsubmit -w` and `--repeat`, as typed: what is asked, refused, submitted and recorded."""
 
 import json
-import sys
 
 import pytest
 
 from sandbox import Sandbox
-from sweep_desk import SweepDesk
+from sweep_desk import SweepDesk, directives
 from unit.test_question import at_a_terminal
 
 SWEEP = ("-w", "lab/gan/abc")
@@ -16,11 +15,6 @@ UNKNOWN = {"method": "random", "expected": None}
 @pytest.fixture
 def desk(sandbox: Sandbox) -> SweepDesk:
     return SweepDesk(sandbox)
-
-
-def directives(script: str) -> dict[str, str]:
-    lines = (line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH"))
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 # --- how many runs
@@ -239,6 +233,32 @@ def test_a_sweep_without_any_key_is_an_error(desk: SweepDesk, argv: tuple[str, .
     assert desk.wandb.asked() == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (
+            {"error": "unauthorized", "message": "no", "url": "https://api.wandb.ai"},
+            "the wandb server https://api.wandb.ai does not accept the key of WANDB_API_KEY",
+        ),
+        (
+            {"error": "unreachable", "message": "timed out", "url": "https://api.wandb.ai"},
+            "the wandb server https://api.wandb.ai cannot be reached: timed out",
+        ),
+        (
+            {"error": "unknown", "message": "no", "url": "https://api.wandb.ai"},
+            "https://api.wandb.ai knows no sweep abc of the entity lab, project gan",
+        ),
+    ],
+)
+def test_what_the_server_refuses_is_found_before_submission(
+    desk: SweepDesk, answer: dict[str, str], error: str
+) -> None:
+    desk.wandb.answers(look=answer)
+    said = desk.box.refuses(*SWEEP, "--num-sweeps", "2")
+    assert said.error == error
+    assert said.hint
+
+
 def test_an_environment_without_wandb_is_found_before_submission(desk: SweepDesk) -> None:
     (package,) = (desk.box.project / "virtual_env").glob("lib/python3*/site-packages/wandb")
     (package / "__init__.py").unlink()
@@ -263,161 +283,6 @@ def test_nodes_that_do_not_reach_wandb_refuse_agents(desk: SweepDesk) -> None:
     said = desk.box.refuses(*SWEEP, "--num-sweeps", "2")
     assert said.error.startswith("the nodes of 'generic' do not reach wandb's server")
     assert said.hint.endswith("hpcsubmit sweep run sweeper.yml --offline")
-
-
-# --- repeats
-
-
-def test_repeats_are_an_array_and_keep_the_names_of_their_kind(desk: SweepDesk) -> None:
-    said = desk.submits("--repeat", "3", "-e", "x", "-W", "torchrun", "-g", "2")
-    found = directives(desk.script)
-    assert (found["array"], found["job-name"]) == ("1-3", "torchrun_dist-gan-x")
-    assert found["output"].endswith("/hpc_outputs/torchrun_x_%A_%a.out")
-    assert "  seeds              1, 2, 3\n" in said.stderr
-    assert desk.record("sweep.json")["seeds"] == [1, 2, 3]
-    plan = desk.record("plan.json")
-    assert (plan["kind"], plan["sweep"]) == ("torchrun", "")
-
-
-def test_seeds_are_given_as_they_are_named(desk: SweepDesk) -> None:
-    desk.submits("--seeds", "7, 1 20")
-    assert desk.record("sweep.json")["seeds"] == [7, 1, 20]
-    assert "_seeds=(7 1 20)" in desk.script
-
-
-@pytest.mark.parametrize("value", ["", "x", "1,x", "-1", "1.5", "1" * 20])
-def test_seeds_are_whole_numbers(desk: SweepDesk, value: str) -> None:
-    said = desk.box.refuses(f"--seeds={value}", code=2)
-    assert said.error == f"--seeds cannot be {value!r}"
-    assert said.hint == "write whole numbers with commas: --seeds 1,2,5"
-
-
-def test_a_seed_is_named_once(desk: SweepDesk) -> None:
-    said = desk.box.refuses("--seeds", "1,2,01", code=2)
-    assert said.error == "--seeds 1,2,01 names a seed twice"
-    assert said.hint == "name each seed once: the runs would be alike"
-
-
-def test_repeat_and_seeds_exclude_each_other(desk: SweepDesk) -> None:
-    said = desk.box.refuses("--repeat", "3", "--seeds", "1,2", code=2)
-    assert (said.error, said.hint) == ("--repeat and --seeds exclude each other", "give one of them")
-
-
-@pytest.mark.parametrize("argv", [("--repeat", "3"), ("--seeds", "1,2")])
-def test_a_sweep_on_the_server_is_not_repeated(desk: SweepDesk, argv: tuple[str, ...]) -> None:
-    said = desk.box.refuses(*SWEEP, *argv, code=2)
-    assert said.error == "a wandb sweep cannot be repeated: its server deals out the parameters"
-    desk.box.write("wandb agent lab/gan/abc\n")
-    said = desk.box.refuses(*argv)
-    assert said.error == "a wandb sweep cannot be repeated: its server deals out the parameters"
-    assert "sweep run FILE --offline" in said.hint
-
-
-@pytest.mark.parametrize("number", ["1000001", "9999999999"])
-def test_more_than_a_million_repeats_are_refused_at_once(desk: SweepDesk, number: str) -> None:
-    said = desk.box.refuses("--repeat", number, code=2)
-    assert said.error == f"--repeat '{number}' is not a number from 1 to 1000000"
-
-
-def test_plai_runs_ten_at_once(desk: SweepDesk) -> None:
-    desk.submits("--cluster", "plai", "--repeat", "12")
-    assert directives(desk.script)["array"] == "1-12%10"
-
-
-def test_hpcsubmit_yaml_says_repeats_and_the_sweep(desk: SweepDesk) -> None:
-    config = desk.box.project / "hpcsubmit.yaml"
-    desk.box.write("repeat: 4\n", config)
-    desk.submits("--parsable")
-    assert directives(desk.script)["array"] == "1-4"
-    desk.box.write("wandb-sweepid: lab/gan/abc\nnum-sweeps: 3\ntrial-gpus: 2\n", config)
-    desk.submits("--parsable")
-    second = (desk.box.root / "submitted-2.sh").read_text()
-    assert (directives(second)["array"], directives(second)["gres"]) == ("1-3", "gpu:2")
-
-
-# --- several arrays
-
-
-def test_each_block_is_a_call_of_sbatch_with_its_offset(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4)
-    said = desk.submits("--repeat", "7")
-    assert desk.calls == ["SCRIPT", "--array=1-3 SCRIPT 3", "--array=1-1 SCRIPT 6"]
-    assert said.stdout == "".join(f"Submitted batch job {job}\n" for job in (101, 102, 103))
-    assert directives(desk.script)["array"] == "1-3"
-    assert desk.record() == {"job": "101", "jobs": ["101", "102", "103"], "code": ""}
-    assert desk.record("plan.json")["array"]["blocks"] == [[0, 3], [3, 3], [6, 1]]
-    assert "note: 3 arrays: Slurm here takes at most 3 tasks in one (MaxArraySize 4)\n" in said.stderr
-
-
-def test_parsable_prints_the_number_of_every_array(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4)
-    assert desk.submits("--repeat", "7", "--parsable").stdout == "101\n102\n103\n"
-
-
-def test_throttled_arrays_wait_for_each_other(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4, array_throttle=2)
-    desk.submits("--repeat", "7")
-    assert desk.calls == [
-        "SCRIPT",
-        "--dependency=afterany:101 --array=1-3%2 SCRIPT 3",
-        "--dependency=afterany:102 --array=1-1%2 SCRIPT 6",
-    ]
-
-
-def test_arrays_wait_for_the_building_job_and_for_each_other(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4, array_throttle=2, environment_built="job", python=sys.executable)
-    (desk.box.project / "virtual_env").rename(desk.box.project / "aside")
-    desk.box.write("", desk.box.project / "requirements.txt")
-    desk.submits("--repeat", "5")
-    assert desk.calls[1:] == [
-        "--dependency=afterok:101 --kill-on-invalid-dep=yes SCRIPT",
-        "--dependency=afterok:101,afterany:102 --kill-on-invalid-dep=yes --array=1-2%2 SCRIPT 3",
-    ]
-    assert desk.record() == {"job": "102", "jobs": ["102", "103"], "build": "101", "code": ""}
-
-
-def test_a_site_may_want_a_pause_between_two_calls(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4, submit_pause=1)
-    desk.submits("--repeat", "4")
-    first, second = map(int, (desk.box.root / "sbatch.times").read_text().split())
-    assert second - first >= 1_000_000_000
-
-
-def test_where_an_array_is_refused_those_before_it_are_cancelled_from_the_last(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4)
-    desk.refused_call(3)
-    said = desk("--repeat", "7")
-    assert (said.code, said.stdout) == (1, "")
-    assert said.error == "sbatch refused the job (exit code 1): sbatch: error: QOSMaxSubmitJob"
-    assert desk.cancelled == ["102", "101"]
-    assert desk.record() == {"refused": said.error}
-    assert "refused" in desk.submits("runs").stdout
-
-
-def test_what_could_not_be_cancelled_is_named_and_stays_on_record(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4)
-    desk.refused_call(3)
-    desk.box.install("scancel", '#!/bin/sh\n[ "$1" != 101 ] || { echo no >&2; exit 1; }\n')
-    said = desk("--repeat", "7")
-    assert said.code == 1
-    assert said.error.endswith("QOSMaxSubmitJob; of its arrays some were taken")
-    assert said.hint == "end what is left of it first: scancel 101"
-    kept = desk.record()
-    assert kept["jobs"] == ["101", "102"]
-    assert "QOSMaxSubmitJob" in kept["refused"]
-
-
-def test_an_array_without_an_answer_leaves_the_others_and_the_record(desk: SweepDesk) -> None:
-    desk.profile(max_array_size=4)
-    desk.box.install(
-        "sbatch",
-        f"#!/bin/sh\necho call >>{desk.box.root}/calls\n"
-        f"[ $(wc -l <{desk.box.root}/calls) != 1 ] || echo Submitted batch job 101\n",
-    )
-    said = desk("--repeat", "7")
-    assert said.code == 1
-    assert said.error.endswith("the job may or may not be submitted")
-    assert (desk.record(), desk.cancelled) == ({"job": "101"}, [])
 
 
 def test_a_dry_run_prints_the_script_and_leaves_nothing(desk: SweepDesk) -> None:

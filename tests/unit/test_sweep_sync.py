@@ -12,7 +12,8 @@ import pytest
 
 from hpcsubmit.host import Host
 from hpcsubmit.sweeps.offline_runs import OfflineRun
-from hpcsubmit.sweeps.sync import Outcome, Upload, Uploader
+from hpcsubmit.sweeps.sync import Uploader
+from hpcsubmit.sweeps.sync_outcome import Outcome, Upload
 from sandbox import HPCSUBMIT, Said, Sandbox
 from trial_records import RUN_ID, TrialRecords
 from wandb_uploads import HEADER, WandbUploads, fingerprint, logged
@@ -173,6 +174,22 @@ def test_four_runs_are_uploaded_side_by_side(user: User) -> None:
     assert user.wandb.most_at_once() == 4
 
 
+def test_many_runs_share_a_process(user: User) -> None:
+    user.ran(*["ok"] * 40)
+    assert user.syncs().stdout == "uploaded 40\n"
+    assert sorted(user.wandb.folders()) == sorted(set(user.wandb.folders()))
+    assert len({asked.process for asked in user.wandb.asked()}) == 8
+
+
+def test_a_folder_that_makes_wandb_crash_does_not_keep_back_the_others(user: User) -> None:
+    folders = user.ran(*["ok", "ok", "crash"] * 8)
+    crashed = " ".join(str(folder) for folder in folders[2::3])
+    said = user.syncs()
+    assert (said.code, said.stdout) == (1, f"uploaded 16, failed 8: {crashed}\n")
+    assert said.stderr.count(": wandb says: Segmentation fault\n") == 8
+    assert user.syncs().stdout.startswith("uploaded 0, already there 16, failed 8: ")
+
+
 def test_trials_that_still_run_are_left_alone(user: User) -> None:
     user.ran("ok", "ok")
     (user.records.folder / "tasks" / "2" / "trial").unlink()
@@ -296,7 +313,7 @@ def test_the_key_and_the_place_reach_wandb(user: User) -> None:
     user.ran("ok")
     user.syncs("--entity", "lab2", "--project", "p2", WANDB_MODE="offline", WANDB_RUN_ID="zzz")
     (asked,) = user.wandb.asked()
-    assert asked.argv[:-1] == ["--entity", "lab2", "--project", "p2"]
+    assert asked.options == ["--entity", "lab2", "--project", "p2"]
     assert asked.key == fingerprint(KEY)
     assert asked.environ["WANDB_MODE"] == "online"
     assert "WANDB_RUN_ID" not in asked.environ

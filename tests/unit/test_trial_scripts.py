@@ -26,6 +26,12 @@ if os.path.basename(os.environ["OUTPUT_DIR"]) == "2":
 """
 
 
+LAUNCHER = """#!/bin/sh
+while :; do case $1 in launch | -*) shift ;; *) break ;; esac; done
+exec python "$@"
+"""
+
+
 @pytest.fixture
 def node(sandbox: Sandbox) -> Iterator[TaskNode]:
     made = TaskNode.of(sandbox)
@@ -236,8 +242,10 @@ def test_several_repeats_in_a_task_have_seeds_and_folders_of_their_own(node: Tas
     assert "hpcsubmit: trial 4 of this task's 3 to 4\n" in node.output
 
 
-@pytest.mark.parametrize("launcher", ["srun", "ranks"])
+@pytest.mark.parametrize("launcher", ["srun", "ranks", "torchrun", "accelerate"])
 def test_repeats_of_other_kinds_fill_the_seed_everywhere(node: TaskNode, launcher: str) -> None:
+    for name in ("torchrun", "accelerate"):  # each takes its own words off, and starts Python once
+        node.desk.box.install(name, LAUNCHER)
     node.desk.box.write("NAME=run-{seed} SEED={seed} python main.py {seed} 'r {seed}'\n")
     node.desk.submits("--seeds", "7,9", "-W", launcher)
     assert node.run(2) == 0, node.output

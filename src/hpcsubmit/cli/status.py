@@ -30,11 +30,18 @@ def _status(words: tuple[str, ...]) -> None:
     standings = stand([*targets, *reruns], host)
     standings = [each for each in standings if each.statuses or each.target not in reruns]
     lines: list[Line] = [_TITLES]
+    owners = {str(job): target.run.run_id for target in targets if target.run for job in target.run.reruns}
     for standing in standings:
-        lines += array_lines(standing, whole=bool(words)) if standing.is_array else [_row(standing)]
+        own = array_lines(standing, whole=bool(words)) if standing.is_array else [_row(standing)]
+        lines += [_owned(line, owners.get(str(standing.target.job))) for line in own]
     click.echo("\n".join(_aligned(lines)) if targets else "no runs yet")
     if words:
         _tell_failed_builds(standings, host)
+
+
+def _owned(line: Line, run_id: str | None) -> Line:
+    """A line that names the run whose trials run again; run_id: None for other lines."""
+    return line if run_id is None or isinstance(line, str) else (*line[:3], run_id, *line[4:])
 
 
 def _aligned(lines: Sequence[Line]) -> list[str]:

@@ -38,11 +38,26 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
         raise UsageError("--follow stays with one sweep, and the file describes several", "leave it out")
     requests = [replace(request, sweep_file=each, offline=offline) for each in files]
     ready = [made_ready(each, desk) for each in requests]
+    _check_room(ready)
     if not shown(ready, desk, together=_together(ready) if len(ready) > 1 else ""):
         return 0
     if not offline:  # all of them, before any is submitted
         ready = [made_ready(each, desk) for each in _created(requests, ready, entity, project, desk)]
     return [carried_out(each, desk) for each in ready][-1]
+
+
+def _check_room(ready: Sequence[Ready]) -> None:
+    """Raise HpcSubmitError where each sweep fits alone, and not all of them."""
+    trials = [each.prepared.plan.trials for each in ready]
+    tasks = sum(each.array.tasks for each in trials if each)
+    tight = [each.wanted.limits for each in trials if each and each.wanted.limits.free is not None]
+    if len(ready) > 1 and tight and tasks > (free := min(limits.free or 0 for limits in tight)):
+        limits = tight[0]
+        raise HpcSubmitError(
+            f"{tasks} tasks of {len(ready)} sweeps do not fit together: {free} of {limits.max_jobs} jobs are "
+            f"free here ({limits.source})",
+            "let each task run several: --trials-per-task 4, or give every part its _num_agents in the file",
+        )
 
 
 def _together(ready: Sequence[Ready]) -> str:

@@ -19,7 +19,9 @@ from hpcsubmit.sweeps.gone import without_gone
 from hpcsubmit.sweeps.offline_runs import OfflineRun, Standing, offline_runs
 from hpcsubmit.sweeps.results import read_trials
 from hpcsubmit.sweeps.rows import State
-from hpcsubmit.sweeps.sync import Outcome, Upload, Uploader, only_one
+from hpcsubmit.sweeps.sync import Uploader
+from hpcsubmit.sweeps.sync_lock import only_one
+from hpcsubmit.sweeps.sync_outcome import Outcome, Upload
 
 _BAD = (Standing.DAMAGED, Standing.GROWN, Outcome.FAILED)
 _CURE = {
@@ -111,6 +113,7 @@ def _say(found: Sequence[OfflineRun], uploads: Sequence[Upload], run: Run) -> No
             click.echo(f"trial {each.trial}: {each.standing}: {each.folder}: {each.note}", err=True)
     ended = [(str(upload.outcome), upload.run) for upload in uploads]
     ended += [(str(each.standing), each) for each in found if each.standing is not Standing.NEW]
+    ended.sort(key=lambda each: (each[1].trial, each[1].began))
     counts = Counter(what for what, _ in ended)
     order = [Outcome.UPLOADED, Standing.THERE, Standing.RUNNING, *_BAD]
     parts = [

@@ -1,25 +1,25 @@
 """Uploads what trials logged with wandb offline: by `wandb sync`, a folder at a time, several at once."""
 
-import fcntl
-import os
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.frozen import frozen
 from hpcsubmit.host import CommandTimedOut, Host, cannot_write
 from hpcsubmit.sweeps.asking import ask, environ_with_key, python_with_wandb
 from hpcsubmit.sweeps.offline_runs import Done, OfflineRun
+from hpcsubmit.sweeps.sync_outcome import Outcome, Upload, judged
 
+CLIENT = Path(__file__).with_name("sync_client.py")
 AT_ONCE = 4
 """Uploads side by side: each waits for the server most of its time."""
+LARGEST_BATCH = 16
+"""Folders that one process uploads one after another: to load wandb takes as long as two of them."""
 PATIENCE = 2 * 3600.0
 """Seconds for one folder, which may hold large files."""
 _RETRIES = {
@@ -29,24 +29,6 @@ _RETRIES = {
     "WANDB_X_FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "15",
 }
 """About 2 minutes until a run's upload gives up before it begins, and 10 once it has begun."""
-_SHOWN = 300
-"""Characters of what wandb says that are shown."""
-
-
-class Outcome(StrEnum):
-    """What became of an upload."""
-
-    UPLOADED = "uploaded"
-    DAMAGED = "damaged"
-    FAILED = "failed"
-
-
-class Upload(NamedTuple):
-    """The end of one upload. note: what is to be said of it, "" for nothing."""
-
-    run: OfflineRun
-    outcome: Outcome
-    note: str = ""
 
 
 @frozen
@@ -88,8 +70,8 @@ class Uploader:
         what to wait for after a Ctrl-C, which begins no further upload.
         """
         waiting: SimpleQueue[list[OfflineRun]] = SimpleQueue()
-        for group in _by_id(runs):
-            waiting.put(group)
+        for batch in _batches(runs):
+            waiting.put(batch)
         ended: SimpleQueue[Upload | Exception] = SimpleQueue()
         stop = threading.Event()
         with TemporaryDirectory(prefix="hpcsubmit-wandb-") as logs:
@@ -122,105 +104,111 @@ class Uploader:
         stop: threading.Event,
         environ: dict[str, str],
     ) -> None:
-        """Upload one group after another, until none is left."""
+        """Upload one batch after another, until none is left."""
         try:
             while not stop.is_set():
-                for upload in self._upload_parts(waiting.get_nowait(), stop, environ):
+                for upload in self._upload_batch(waiting.get_nowait(), stop, environ):
                     ended.put(upload)
         except Empty:
             pass
         except Exception as error:  # noqa: BLE001 - raised where the ends are taken
             ended.put(error)
 
-    def _upload_parts(
-        self, parts: Sequence[OfflineRun], stop: threading.Event, environ: dict[str, str]
+    def _upload_batch(
+        self, batch: Sequence[OfflineRun], stop: threading.Event, environ: dict[str, str]
     ) -> Iterator[Upload]:
-        """Upload the parts of a run in their order; one that is missing keeps back those behind it."""
+        """Upload runs in one process, or the parts of one run in their order.
+
+        A part that is missing keeps back those behind it.
+        """
+        if len({run.run for run in batch}) == len(batch):
+            yield from self._upload(batch, environ)
+            return
         failed = False
-        for part in parts:
+        for part in batch:
             if stop.is_set():
                 return
             if failed:
                 yield Upload(part, Outcome.FAILED, "an earlier part of the same run must be there before it")
                 continue
-            upload = self._upload(part, environ)
+            (upload,) = self._upload([part], environ)
             failed = upload.outcome is Outcome.FAILED
             yield upload
 
-    def _upload(self, run: OfflineRun, environ: dict[str, str]) -> Upload:
-        to = ["--entity", self.entity] if self.entity else []
-        to += ["--project", self.project] if self.project else []
+    def _upload(self, runs: Sequence[OfflineRun], environ: dict[str, str]) -> Iterator[Upload]:
+        """Upload runs one after another, and write down of each how far that came."""
+        sizes: dict[OfflineRun, int] = {}
+        for run in runs:
+            try:
+                size = run.log.stat().st_size  # before: what is appended meanwhile may not have been read
+                run.mark(Done.BEGUN, size)
+                sizes[run] = size
+            except (OSError, HpcSubmitError) as error:
+                yield _failed(run, error)
         try:
-            size = run.log.stat().st_size  # before: what is appended meanwhile may not have been read
-            run.mark(Done.BEGUN, size)
-            argv = (str(self.python), "-m", "wandb", "sync", *to, str(run.folder))
-            done = self.host.run(argv, timeout=self.patience, environ=environ)
-            upload, state = _judged(run, done.stderr + done.stdout)
-            if upload.outcome is Outcome.FAILED:
-                run.synced.unlink(missing_ok=True)  # or the next one would take it for uploaded
-            run.mark(state, size)
-        except CommandTimedOut:
-            return Upload(run, Outcome.FAILED, f"wandb was not done within {self.patience:g} s")
-        except OSError as error:
-            return Upload(run, Outcome.FAILED, cannot_write(run.folder, error).message)
+            said = self._said_of_all(list(sizes), environ)
         except HpcSubmitError as error:
-            return Upload(run, Outcome.FAILED, error.message)
-        return upload
+            yield from (Upload(run, Outcome.FAILED, error.message) for run in sizes)
+            return
+        for run, size in sizes.items():
+            try:
+                yield _marked(judged(run, said[run]), size)
+            except (OSError, HpcSubmitError) as error:
+                yield _failed(run, error)
+
+    def _said_of_all(self, runs: Sequence[OfflineRun], environ: dict[str, str]) -> dict[OfflineRun, str]:
+        """Run `wandb sync` for some folders; return what it said of each.
+
+        A folder that makes wandb itself crash does not keep back those behind it.
+        """
+        said: dict[OfflineRun, str] = {}
+        while left := [run for run in runs if run not in said]:
+            answers, crash = self._said(left, environ)
+            said |= {run: answers[str(run.folder)] for run in left if str(run.folder) in answers}
+            if left[0] not in said:
+                said[left[0]] = crash
+        return said
+
+    def _said(self, runs: Sequence[OfflineRun], environ: dict[str, str]) -> tuple[dict[str, str], str]:
+        """Run `wandb sync` in one process; return what it said by folder, and how the process ended."""
+        options = ["--entity", self.entity] if self.entity else []
+        options += ["--project", self.project] if self.project else []
+        request = {"folders": [str(run.folder) for run in runs], "options": options}
+        timeout = self.patience * len(runs)
+        try:
+            done = self.host.run(
+                (str(self.python), str(CLIENT)), timeout=timeout, environ=environ, text=json.dumps(request)
+            )
+        except CommandTimedOut as error:
+            raise HpcSubmitError(f"wandb was not done within {timeout:g} s", error.hint) from None
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"folder"')]
+        return {line["folder"]: line["said"] for line in lines}, done.stderr or f"exit code {done.code}"
 
 
-def _judged(run: OfflineRun, said: str) -> tuple[Upload, Done]:
-    """What wandb has done: its exit code is always 0, and it leaves its file also where data got lost."""
-    errors = re.findall(r"(?m)^wandb: ERROR (.*)", said)
-    if run.synced.exists() and not errors:
-        return Upload(run, Outcome.UPLOADED), Done.WHOLE
-    told = str(errors[0] if errors else (said.strip() or "nothing").splitlines()[-1])[:_SHOWN]
-    if "incomplete record" in told:
-        note = "its end is missing, as of a program that was killed; all that there is was uploaded"
-        return Upload(run, Outcome.UPLOADED, note), Done.PART
-    if "transactionlog" in told and "Failed to read" not in told:
-        note = f"what stands before the damage was uploaded. wandb says: {told}"
-        return Upload(run, Outcome.DAMAGED, note), Done.DAMAGED
-    outcome = Outcome.DAMAGED if "transactionlog" in told else Outcome.FAILED
-    return Upload(run, outcome, f"wandb says: {told}"), Done.BEGUN
+def _marked(upload: Upload, size: int) -> Upload:
+    if upload.outcome is Outcome.FAILED:
+        upload.run.synced.unlink(missing_ok=True)  # or the next one would take it for uploaded
+    upload.run.mark(upload.done, size)
+    return upload
 
 
-def _by_id(runs: Sequence[OfflineRun]) -> list[list[OfflineRun]]:
+def _failed(run: OfflineRun, error: OSError | HpcSubmitError) -> Upload:
+    known = cannot_write(run.folder, error) if isinstance(error, OSError) else error
+    return Upload(run, Outcome.FAILED, known.message)
+
+
+def _batches(runs: Sequence[OfflineRun]) -> list[list[OfflineRun]]:
+    """What is uploaded by one process each: the parts of one run by time, or several runs of one part."""
     groups: dict[str, list[OfflineRun]] = {}
-    for run in sorted(runs, key=lambda run: run.began):
+    for run in sorted(runs, key=lambda run: (run.began, run.trial)):
         groups.setdefault(run.run, []).append(run)
-    return sorted(groups.values(), key=lambda group: group[0].trial)
+    parts = [group for group in groups.values() if len(group) > 1]
+    single = [group[0] for group in groups.values() if len(group) == 1]
+    size = max(1, min(LARGEST_BATCH, len(single) // (2 * AT_ONCE)))
+    return parts + [single[first : first + size] for first in range(0, len(single), size)]
 
 
 def _checked(ended: Upload | Exception) -> Upload:
     if isinstance(ended, Exception):
         raise ended
     return ended
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time upload the runs of a submission; raises HpcSubmitError for another.
-
-    folder: of its record. A file system without locks does without.
-    """
-    lock = folder / "sync.lock"
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise cannot_write(lock, error) from error
-    try:
-        # An upload goes on where hpcsubmit itself is killed, and holds the lock for as long.
-        os.set_inheritable(descriptor, True)  # noqa: FBT003
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise HpcSubmitError(
-            f"the runs of {folder.name} are being uploaded by another hpcsubmit sweep sync",
-            "wait for it to end; pgrep -af 'wandb sync' shows whether it is on this machine",
-        ) from None
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        os.close(descriptor)
