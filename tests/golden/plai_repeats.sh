@@ -287,6 +287,9 @@ record_trial() { # EXIT_CODE BEGAN
 }
 
 run_trial() {
+  # What wandb logs stands with the trial's own output; without a server a requeued trial is still the same run.
+  export WANDB_DIR=$OUTPUT_DIR WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-r20260131-235959-a2b3}"
+  [ "${WANDB_MODE:-}" != offline ] || export WANDB_RUN_ID=r20260131-235959-a2b3-"$_trial" WANDB_RESUME=allow
   launch_trial
 }
 

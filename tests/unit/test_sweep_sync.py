@@ -139,6 +139,14 @@ def test_the_parts_of_a_requeued_trial_go_one_after_another_by_time(user: User) 
     assert user.wandb.most_at_once() == 1
 
 
+def test_the_parts_of_a_run_are_in_order_also_where_two_trials_logged_them(user: User) -> None:
+    user.submitted(2)
+    logged(user.records, 1, run="mine", at="000002")
+    logged(user.records, 2, run="mine", at="000001")
+    user.syncs()
+    assert [name[21:27] for name in user.wandb.folders()] == ["000001", "000002"]
+
+
 @pytest.mark.parametrize(("version", "notes"), [("0.30.1", 1), ("0.31.0", 0), ("1.0", 0), ("", 0)])
 def test_an_old_wandb_that_counts_the_steps_of_a_part_anew_is_told_of(
     user: User, version: str, notes: int
@@ -370,6 +378,17 @@ def test_two_at_once_do_not_upload_twice(user: User) -> None:
     user.wandb.go()
     until(lambda: user.syncs().stdout == "nothing to upload: already there 2\n", "the end of the uploads")
     assert len(user.wandb.asked()) == 2
+
+
+def test_what_another_has_uploaded_while_the_server_was_asked_is_not_sent_again(user: User) -> None:
+    folder, _ = user.ran("ok", "ok")
+    user.wandb.waits()
+    process = user.starts()
+    until(lambda: user.wandb.was_asked, "the question")
+    (folder / "run-r1-1.wandb.synced").touch()
+    user.wandb.go()
+    assert process.communicate(timeout=60)[0] == "uploaded 1, already there 1\n"
+    assert user.wandb.folders() == ["offline-run-20260201_000001-r1-2"]
 
 
 def test_ctrl_c_waits_for_the_uploads_that_have_begun(user: User) -> None:
