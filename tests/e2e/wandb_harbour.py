@@ -50,7 +50,7 @@ class WandbDesk:
 
     def kill_server(self) -> None:
         """End the server at once, as when its machine loses power."""
-        self.desk.cluster.run(["pkill", "-KILL", "-f", f"wandb_server.py.*{KEY}"], user="root")
+        os.killpg(self.server.pid, signal.SIGKILL)
         self.server.wait(timeout=20)
 
     def state(self) -> dict[str, Any]:

@@ -386,7 +386,10 @@ end_agent() { # where it has not ended by itself
   local _tries
   for ((_tries = 0; _tries < 50; _tries++)); do
     kill -0 "$_agent" 2>/dev/null || return 0
-    [ "$_tries" != 0 ] || kill "$_agent" 2>/dev/null || :
+    if [ "$_tries" = 0 ]; then
+      [ -n "$_stopped" ] || echo "hpcsubmit: the run has ended, and its agent has not, as when the server is gone: it is told to"
+      kill "$_agent" 2>/dev/null || :
+    fi
     sleep 0.1
   done
   kill -KILL "$_agent" 2>/dev/null || :
