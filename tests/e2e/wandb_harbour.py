@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.job_python import job_python_with_wandb
+from cluster.made_once import key_of, made_once
 from e2e.desk import USER, Desk
 
 KEY = "0123456789secret" * 3
@@ -64,6 +65,20 @@ class WandbDesk:
         return found
 
 
+def _installed() -> Path:
+    """The server where the machines of the cluster see it: a checkout may lie below one of their own disks."""
+    parts = sorted((TESTS / "wandb_service").glob("*.py"))
+    sources = [TESTS / "wandb_server.py", *parts]
+
+    def fill(folder: Path) -> None:
+        for source in sources:
+            target = folder / source.relative_to(TESTS)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+
+    return made_once("wandb-server", key_of(path.read_bytes() for path in sources), fill) / "wandb_server.py"
+
+
 @contextmanager
 def wandb_desk(desk: Desk) -> Iterator[WandbDesk]:
     """Serve on the login machine while the block lasts, with the key in the user's credentials file."""
@@ -77,8 +92,7 @@ def wandb_desk(desk: Desk) -> Iterator[WandbDesk]:
     shutil.chown(credentials, USER, USER)
     address = desk.cluster.run(["hostname", "-I"]).stdout.split()[0]
     server = desk.cluster.popen(
-        [str(job_python_with_wandb()), str(TESTS / "wandb_server.py"), "--address", address, "--key", KEY],
-        user="root",
+        [str(job_python_with_wandb()), str(_installed()), "--address", address, "--key", KEY], user="root"
     )
     try:
         assert server.stdout is not None
