@@ -66,7 +66,7 @@ class WandbDesk:
 
 
 def _installed() -> Path:
-    """The server where the machines of the cluster see it: a checkout may lie below one of their own disks."""
+    """The server where the cluster's machines see it: a checkout may lie on a disk of their own."""
     parts = sorted((TESTS / "wandb_service").glob("*.py"))
     sources = [TESTS / "wandb_server.py", *parts]
 
