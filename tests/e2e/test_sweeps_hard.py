@@ -16,7 +16,7 @@ from e2e.wandb_harbour import KEY, WandbDesk, wandb_desk
 
 # --how says how a run ends; one that is to be deaf is not ended by a TERM. It needs no wandb.
 PROGRAM = """
-import argparse, os, signal, sys, time
+import argparse, os, resource, signal, sys, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--how", default="well")
 parser.add_argument("--nap", type=float, default=0)
@@ -26,6 +26,7 @@ if given.how == "deaf":
 print("run", os.environ["WANDB_RUN_ID"], given.how, os.environ["OUTPUT_DIR"], flush=True)
 time.sleep(given.nap)
 if given.how == "killed":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the key
     os.kill(os.getpid(), signal.SIGSEGV)
 print("ends", flush=True)
 sys.exit(5 if given.how == "badly" else 0)
