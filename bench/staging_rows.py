@@ -30,7 +30,7 @@ _TARFILE_EXTRACT = """
 import sys, tarfile
 with tarfile.open(sys.argv[1]) as archive:
     # Python before 3.11.4 and 3.12 has no filters, and does what "tar" does.
-    archive.extractall(sys.argv[2], **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
+    archive.extractall(sys.argv[2], **(dict(filter="tar") if hasattr(tarfile, "tar_filter") else dict()))
 """
 
 
