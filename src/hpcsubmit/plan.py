@@ -17,16 +17,7 @@ from hpcsubmit.remarks import notes_of, warnings_of
 from hpcsubmit.request import Request
 from hpcsubmit.resources import check_limits, gpus, memory, where
 from hpcsubmit.slurm import Directive
-from hpcsubmit.trials import (
-    COUNTED,
-    SWEEP,
-    Source,
-    Trials,
-    check_collected,
-    forced_to_one,
-    spec_of,
-    trials_of,
-)
+from hpcsubmit.trials import COUNTED, SWEEP, Source, Trials, spec_of, trials_of
 from hpcsubmit.values import Walltime
 from hpcsubmit.virtualenv import Virtualenv
 
@@ -130,30 +121,21 @@ class Plan:
 
 def plan(request: Request, profile: Profile, context: Context) -> Plan:
     """Decide everything about a submission; raises HpcSubmitError for what this cluster cannot do."""
+    _check_name(request)
     wanted = context.trials
     sweep = wanted is not None and wanted.is_sweep
-    asked = request
+    trials = trials_of(wanted, request, profile) if wanted else None
     if sweep:  # plain --gpus and --num-nodes are forced to one; a trial's own are its job's
         request = replace(request, gpus=request.trial_gpus, num_nodes=request.trial_nodes)
     kind = kind_of(request)
     cpus = request.cpus or (profile.cpus_per_gpu or 0) * request.gpus or DEFAULT_CPUS
     tasks = request.gpus if kind.task_per_gpu else 1
     cpus_per_task = -(-cpus // tasks)
-    if request.exp_name == RECORDS:
-        raise HpcSubmitError(
-            f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
-            "choose another --exp-name",
-        )
     check_limits(request, tasks * cpus_per_task, profile)
     run_dir = context.scratch_dir / RECORDS / "runs" / context.run_id
     experiment_dir = context.scratch_dir / request.exp_name
     outputs = context.scratch_dir / "hpc_outputs"
-    trials = trials_of(wanted, request, profile) if wanted else None
-    if trials:
-        check_collected(request, trials)
-    job_kind, log_kind = (SWEEP, SWEEP) if sweep else (kind.job_name, kind.log_name)
-    job_name = "-".join(filter(None, (job_kind, context.project_root.name, request.exp_name)))
-    log_name = "_".join(filter(None, (log_kind, request.exp_name, "%A_%a.out" if trials else "%j.out")))
+    job_name, log_name = _names(kind, trials, context.project_root.name, request.exp_name)
     log = f"{str(outputs).replace('%', '%%')}/{log_name}"
     output_dir = experiment_dir / "runs" / context.run_id
     program = NO_PROGRAM if sweep else program_for(kind, context.command, request, profile)
@@ -194,7 +176,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         log=log,
         folders=(context.scratch_dir, outputs, experiment_dir / "checkpoints"),
         experiment_file=context.command.source,
-        command_text=(wanted.command_text if wanted else "") or context.command.text,
+        command_text=(trials and trials.wanted.command_text) or context.command.text,
         program=program,
         virtualenv=context.virtualenv,
         container=image,
@@ -214,11 +196,28 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         if trials
         else None,
         notes=(
-            *(forced_to_one(asked) if sweep else ()),
             *(trials.notes if trials else ()),
             *notes_of(kind, request, profile, context, cpus, tasks),
         ),
         warnings=tuple(warnings_of(profile, context)),
+    )
+
+
+def _check_name(request: Request) -> None:
+    if request.exp_name == RECORDS:
+        raise HpcSubmitError(
+            f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
+            "choose another --exp-name",
+        )
+
+
+def _names(kind: JobKind, trials: Trials | None, project: str, experiment: str) -> tuple[str, str]:
+    """The name of the job and that of its log; an array's tasks each have a log."""
+    sweep = trials is not None and trials.is_sweep
+    job, log = (SWEEP, SWEEP) if sweep else (kind.job_name, kind.log_name)
+    ending = "%A_%a.out" if trials else "%j.out"
+    return "-".join(filter(None, (job, project, experiment))), "_".join(
+        filter(None, (log, experiment, ending))
     )
 
 

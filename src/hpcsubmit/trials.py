@@ -91,7 +91,10 @@ class Trials:
 
 
 def trials_of(wanted: Wanted, request: Request, profile: Profile) -> Trials:
-    """Divide trials among the tasks of arrays; raises HpcSubmitError where they do not fit the cluster."""
+    """Divide trials among the tasks of arrays; raises HpcSubmitError where they do not fit the cluster.
+
+    request: as it was asked for, with the --gpus and --num-nodes that a sweep does not take.
+    """
     array = array_of(
         wanted.number,
         wanted.limits,
@@ -99,10 +102,12 @@ def trials_of(wanted: Wanted, request: Request, profile: Profile) -> Trials:
         per_task=wanted.per_task,
         walltime=request.time,
     )
-    return Trials(wanted=wanted, array=array, notes=(*wanted.notes, *array.notes))
+    _check_collected(request, array)
+    forced = _forced_to_one(request) if wanted.is_sweep else ()
+    return Trials(wanted=wanted, array=array, notes=(*forced, *wanted.notes, *array.notes))
 
 
-def forced_to_one(request: Request) -> tuple[str, ...]:
+def _forced_to_one(request: Request) -> tuple[str, ...]:
     """Say that a sweep does not take --gpus and --num-nodes, where they were given."""
     if request.gpus == request.num_nodes == 1:
         return ()
@@ -110,11 +115,11 @@ def forced_to_one(request: Request) -> tuple[str, ...]:
     return (f"{ignored}: a run of a sweep gets --trial-gpus on --trial-nodes, one by default",)
 
 
-def check_collected(request: Request, trials: Trials) -> None:
+def _check_collected(request: Request, array: Array) -> None:
     """Raise HpcSubmitError where the results of several trials would take each other's place."""
-    if request.collect and trials.array.per_task > 1:
+    if request.collect and array.per_task > 1:
         raise HpcSubmitError(
-            f"--collect copies a task's folder once, and each task runs {trials.array.per_task} trials",
+            f"--collect copies a task's folder once, and each task runs {array.per_task} trials",
             "ask for fewer trials at a time, or let the program write into $OUTPUT_DIR",
         )
 
