@@ -13,7 +13,7 @@ from e2e.trial_programs import RANKS, logs, newest_run, wait_for_array
 from e2e.wandb_harbour import KEY, WandbDesk, wandb_desk
 
 PROGRAM = """
-import argparse, os, sys, time
+import argparse, json, os, sys, time
 import wandb
 parser = argparse.ArgumentParser()
 for name in ("lr", "depth", "fail", "nap"):
@@ -25,7 +25,8 @@ print("run", run.id, begun, given.lr, given.depth, os.environ["OUTPUT_DIR"], flu
 time.sleep(float(given.nap) * (not run.resumed))
 run.log({"accuracy": float(given.lr) * 10 + float(given.depth)})
 run.finish(exit_code=5 if given.fail == given.depth != "0" else 0)
-sys.exit(5 if given.fail == given.depth != "0" else 0)
+if given.fail == given.depth != "0":
+    sys.exit(5)
 """
 GRID = """
 program: trial.py
@@ -103,6 +104,28 @@ def test_the_key_is_in_no_argv_log_script_record_or_job(plai_online: WandbDesk) 
     for place in (plai_online.desk.scratch(), plai_online.desk.project):
         leaks = [p for p in place.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
         assert leaks == []
+
+
+def test_a_sweep_without_a_server_is_uploaded_once_and_has_its_page(plai_online: WandbDesk) -> None:
+    plai_online.desk.write("trial.py", PROGRAM + 'print(json.dumps({"accuracy": float(given.lr)}))\n')
+    plai_online.desk.write("sweeper.yml", GRID)
+    job = plai_online.submit_offline()
+    wait_for_array(plai_online.desk, job)
+    assert plai_online.state()["runs"] == []
+    done = plai_online.hpcsubmit("sweep", "sync", str(job))
+    assert (done.returncode, done.stdout) == (0, "uploaded 4\n"), done.stdout + done.stderr
+    names = sorted(f"{newest_run(plai_online.desk).name}-{trial}" for trial in range(1, 5))
+    assert sorted(run["name"] for run in plai_online.state()["runs"]) == names
+    again = plai_online.hpcsubmit("sweep", "sync", str(job))
+    assert (again.returncode, again.stdout) == (0, "nothing to upload: already there 4\n"), (
+        again.stdout + again.stderr
+    )
+    shown = plai_online.hpcsubmit("sweep", "results", str(job), "--html", "page.html")
+    assert "4 finished" in shown.stderr, shown.stderr
+    page = (plai_online.desk.project / "page.html").read_text("utf-8")
+    assert all(
+        word in page for word in ("accuracy", "Parallel coordinates", newest_run(plai_online.desk).name)
+    )
 
 
 def test_a_failing_run_is_the_exit_code_of_its_task(plai_online: WandbDesk) -> None:

@@ -54,6 +54,12 @@ class WandbDesk:
         os.killpg(self.server.pid, signal.SIGKILL)
         self.server.wait(timeout=20)
 
+    def submit_offline(self) -> int:
+        """Submit sweeper.yml without a server, and return the array's job."""
+        done = self.hpcsubmit("sweep", "run", "--offline", "--parsable", "-m", "700M")
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
     def state(self) -> dict[str, Any]:
         """All that the server holds; asked for where it runs."""
         argv = [
