@@ -182,6 +182,9 @@ def test_every_command_that_is_shown_is_right(page: str, command: str, sandbox: 
         provide(sandbox, options.get("configs"))
         provide_data(sandbox, (*options["data"], *options.get("words", ())))
         provide_software(sandbox, arguments)
+    if name == "stage" and not (options["words"] or options["data"] or options["listed"]):
+        provide_data(sandbox, ["datasets"])
+        sandbox.write("data: datasets\n", sandbox.project / "hpcsubmit.yaml")
     if options.get("env_on_node") or name == "env":
         shutil.rmtree(sandbox.project / "virtual_env")  # it would be the user's own
         sandbox.write("numpy\n", sandbox.project / "requirements.txt")

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from hpcsubmit.cli.options import Value, parse_name
+from hpcsubmit.cli.settled import IMAGE, settled
 from hpcsubmit.cli.table import align
-from hpcsubmit.clusters import Clusters, choose
 from hpcsubmit.environments.build import build_script, build_virtualenv
 from hpcsubmit.environments.find import Wish, find_virtualenv
 from hpcsubmit.environments.job import failure, last_job, status_of
@@ -16,22 +16,32 @@ from hpcsubmit.environments.layout import BUILT, read_stamp
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.environments.old import size_of
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.folders import user_profiles
 from hpcsubmit.host import Host
-from hpcsubmit.place import surroundings
+from hpcsubmit.place import look_around
 from hpcsubmit.profile import Profile
-from hpcsubmit.project import find_project
 from hpcsubmit.scheduler import require_sbatch, scheduler_for
 from hpcsubmit.values import bytes_text
 from hpcsubmit.virtualenv import Virtualenv
 
+INSTEAD = {"no_env": "no-env", "conda_env": "conda-env", IMAGE: "container"}
+"""What hpcsubmit.yaml may name instead of an environment, by the options' names: its keys."""
 
-def _env(*, rebuild: bool, dry_run: bool, cluster: str | None, **wish: Any) -> None:
+
+def _env(*, rebuild: bool, dry_run: bool, cluster: str | None, **options: Any) -> None:
     host = Host(environ=dict(os.environ))
-    project = find_project(host.folder())
-    clusters = Clusters(user_folder=user_profiles(host), project=project)
-    profile = clusters.get(choose(clusters, surroundings(host), cluster).name).profile
-    found = find_virtualenv(project, host, profile, Wish(rebuild=rebuild, **wish))
+    place = look_around(host.folder(), host, asked=cluster)
+    profile = place.cluster.profile
+    asked = settled({**options, **dict.fromkeys(INSTEAD)}, place, click.get_current_context())
+    for key in (key for name, key in INSTEAD.items() if asked[name]):
+        file = place.project.configuration
+        click.echo(f"note: jobs do not use this environment: {file} has the key '{key}'", err=True)
+    wish = Wish(
+        rebuild=rebuild,
+        on_node=asked["env_on_node"],
+        account=asked["account"],
+        partition=asked["partition"],
+    )
+    found = find_virtualenv(place.project, host, profile, wish)
     click.echo(_state(found, host), err=dry_run)
     if dry_run and found.build:
         click.echo(build_script(found, host), nl=False)
@@ -121,7 +131,7 @@ command = click.Command(
     params=[
         click.Option(["--rebuild"], is_flag=True, help="Build the next generation of a finished one."),
         click.Option(["--dry-run"], is_flag=True, help="Print the script that builds; change nothing."),
-        click.Option(["--env-on-node", "on_node"], is_flag=True, help="Pack it for --env-on-node too."),
+        click.Option(["--env-on-node"], is_flag=True, help="Pack it for --env-on-node too."),
         click.Option(["-a", "--account"], type=Value("name", parse_name("--account")), help="For its job."),
         click.Option(
             ["-p", "--partition"], type=Value("name", parse_name("--partition")), help="For its job."

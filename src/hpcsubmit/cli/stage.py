@@ -2,17 +2,18 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
 from hpcsubmit.cli.options import GreedyCommand, Value, parse_name
 from hpcsubmit.cli.packing import data_text, pack_in_view
+from hpcsubmit.cli.settled import settled
 from hpcsubmit.cli.table import align
 from hpcsubmit.errors import UsageError
 from hpcsubmit.host import Host
-from hpcsubmit.place import profile_here, scratch
+from hpcsubmit.place import look_around, scratch
 from hpcsubmit.prepare import look_at_data
-from hpcsubmit.project import find_project
 from hpcsubmit.staging.sets import PackedSet, packed_sets
 from hpcsubmit.values import bytes_text
 
@@ -20,26 +21,29 @@ from hpcsubmit.values import bytes_text
 def _stage(
     *,
     words: tuple[str, ...],
-    data: tuple[str, ...],
-    compress: str,
     cluster: str | None,
     listed: bool,
     dry_run: bool,
+    **options: Any,
 ) -> None:
     host = Host(environ=dict(os.environ))
-    project = find_project(host.folder())
-    profile = profile_here(host, host.folder(), cluster)
-    scratch_dir = scratch(profile, host) / project.name
-    if listed and (words or data):
+    place = look_around(host.folder(), host, asked=cluster)
+    profile = place.cluster.profile
+    scratch_dir = scratch(profile, host) / place.project.name
+    typed = (*words, *options["data"])
+    if listed and typed:
         raise UsageError("--list takes no paths", "write hpcsubmit stage --list, which lists all sets")
     if listed:
         click.echo(_list(packed_sets(scratch_dir), datetime.now(UTC)))
         return
-    snapshot = look_at_data((*words, *data), compress, scratch_dir, profile, host)
+    asked = settled(options, place, click.get_current_context())
+    paths = typed or asked["data"]
+    snapshot = look_at_data(paths, asked["data_compress"], scratch_dir, profile, host)
     if snapshot is None:
         raise UsageError(
             "hpcsubmit stage needs to know what to pack",
-            f"write hpcsubmit stage PATH..., relative to {scratch_dir}, or hpcsubmit stage --list",
+            f"write hpcsubmit stage PATH..., relative to {scratch_dir}, or data: [PATH] in hpcsubmit.yaml; "
+            "hpcsubmit stage --list shows what is packed",
         )
     for warning in snapshot.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -77,10 +81,11 @@ command = GreedyCommand(
         click.Argument(["words"], nargs=-1, metavar="[PATH]..."),
         click.Option(
             ["-d", "--data"], multiple=True, metavar="PATH...",
-            help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out.",
+            help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out. "
+            "Without any: what hpcsubmit.yaml says.",
         ),
         click.Option(
-            ["--data-compress", "compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]),
+            ["--data-compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]),
             default="auto", help="How data are packed; auto looks at a few megabytes of them.",
         ),
         click.Option(

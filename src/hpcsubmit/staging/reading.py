@@ -140,21 +140,3 @@ def _side_by_side(read: Callable[[Task], Read], tasks: list[Task]) -> list[Read]
     if failures:
         raise failures[0]
     return [results[at] for at in range(len(tasks))]
-
-
-def _with_a_copy(read: Callable[[Task], Read], tasks: list[Task]) -> list[Read]:
-    """Read every second folder in a copy of this process; the results are in the order of the tasks."""
-
-    def work(report: int) -> None:
-        rest = memoryview(marshal.dumps([read(task) for task in tasks[1::2]], 2))
-        while rest:
-            rest = rest[os.write(report, rest) :]
-
-    with Workers() as workers:
-        workers.start(1, work)
-        mine = [read(task) for task in tasks[::2]]
-        written = workers.output()
-        failed = any(workers.codes())
-    # What it could not read is read here, and fails with its error.
-    others = [read(task) for task in tasks[1::2]] if failed else marshal.loads(written)  # noqa: S302
-    return [each for pair in zip_longest(mine, others) for each in pair if each]
