@@ -53,7 +53,8 @@ def packing(scratch: Path) -> Callable[[], object]:
 def finding(project: Path) -> Callable[[], object]:
     """Return what finds the finished environment of a project."""
     from hpcsubmit.clusters import Clusters
-    from hpcsubmit.environments.find import Wish, find_virtualenv
+    from hpcsubmit.environments.find import find_virtualenv
+    from hpcsubmit.environments.wanted import Wish
     from hpcsubmit.host import Host
     from hpcsubmit.project import find_project
 

@@ -8,7 +8,8 @@ from hpcsubmit import __version__
 from hpcsubmit.clusters import Choice, Cluster
 from hpcsubmit.container import check_without_image
 from hpcsubmit.context import Context
-from hpcsubmit.environments.find import Wish, find_virtualenv
+from hpcsubmit.environments.find import find_virtualenv
+from hpcsubmit.environments.wanted import Wish
 from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.experiment import Command, read_command_file
 from hpcsubmit.host import CommandTimedOut, Host

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from golden.cases import shipped
-from hpcsubmit.environments.find import Wish, find_virtualenv
+from hpcsubmit.environments.find import find_virtualenv
 from hpcsubmit.environments.layout import STAMP
+from hpcsubmit.environments.wanted import Wish
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project
@@ -272,7 +273,7 @@ def test_a_current_environment_starts_no_process_even_where_python3_is_a_script(
     assert processes == ["python3", "bash", "sbatch"], "the script is asked which Python it starts, once"
     processes, loaded = count(bare)
     assert processes == ["sbatch"]
-    assert loaded == ["environments", "find", "interpreter", "layout", "link", "sources"]
+    assert loaded == ["environments", "find", "interpreter", "layout", "link", "sources", "wanted"]
 
 
 @pytest.mark.parametrize("where", ["home/gan/.python-version", "home/.python-version", "version"])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from builds import run, without_environment
-from hpcsubmit.environments.find import digest
 from hpcsubmit.environments.layout import STAMP, job_of, lock_of
 from hpcsubmit.environments.lock import take_lock
 from hpcsubmit.environments.old import OldEnvironment, old_environments, remove, size_of
 from hpcsubmit.environments.sources import find_source
+from hpcsubmit.environments.wanted import digest
 from hpcsubmit.host import Host
 from hpcsubmit.project import Project
 from sandbox import Sandbox

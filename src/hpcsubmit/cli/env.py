@@ -10,11 +10,12 @@ from hpcsubmit.cli.options import Value, parse_name
 from hpcsubmit.cli.settled import IMAGE, settled
 from hpcsubmit.cli.table import align
 from hpcsubmit.environments.build import build_script, build_virtualenv
-from hpcsubmit.environments.find import Wish, find_virtualenv
+from hpcsubmit.environments.find import find_virtualenv
 from hpcsubmit.environments.job import failure, last_job, status_of
 from hpcsubmit.environments.layout import BUILT, read_stamp
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.environments.old import size_of
+from hpcsubmit.environments.wanted import Wish
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.place import look_around

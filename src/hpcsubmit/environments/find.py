@@ -1,55 +1,18 @@
 """Which environment a submission uses, and whether anything is left to do for it; changes nothing."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcsubmit.environments.interpreter import find_python
 from hpcsubmit.environments.layout import BUILT, LINK, generations, is_users_own, manifest_of, read_stamp
-from hpcsubmit.environments.sources import REQUIREMENTS, Source, find_source
+from hpcsubmit.environments.sources import REQUIREMENTS, find_source
+from hpcsubmit.environments.wanted import Ingredients, Wish, digest
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.frozen import frozen
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
 from hpcsubmit.project import Project
 from hpcsubmit.virtualenv import Virtualenv
-
-FORMAT = "1"
-"""Part of every key: another way to build makes another environment."""
-
-
-@frozen
-class Wish:
-    """What is asked for of an environment.
-
-    on_node: whether every node unpacks it. rebuild: whether a new generation is made of one that is finished.
-    account, partition: for the job that builds it; None stands for "as the profile says".
-    """
-
-    on_node: bool = False
-    rebuild: bool = False
-    account: str | None = None
-    partition: str | None = None
-
-
-@frozen
-class Ingredients:
-    """What an environment is made from. python: as `find_python` says; with modules its name alone."""
-
-    source: Source
-    python: Mapping[str, str]
-    files: str
-
-    def key(self, profile: Profile) -> str:
-        """Name the environment: HASH."""
-        python = self.python.get("interpreter", "")
-        packages = (profile.packages, profile.wheelhouse)
-        parts = [FORMAT, self.source.path.name, self.files, python, profile.modules, *packages]
-        if profile.modules:
-            parts.append(profile.python)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) -> Virtualenv:
@@ -118,12 +81,3 @@ def _python(profile: Profile, host: Host, stamp: Mapping[str, Any]) -> dict[str,
         return {}
     known = stamp.get("python")
     return find_python(profile.python, host, known if isinstance(known, dict) else {})
-
-
-def digest(source: Source) -> str:
-    """Stand for what is written in a project's files: a stamp keeps it."""
-    found = hashlib.sha256()
-    for name, content in source.files:
-        found.update(f"{name}\0{len(content)}\0".encode())
-        found.update(content)
-    return found.hexdigest()

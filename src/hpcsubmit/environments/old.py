@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsubmit.environments.find import digest
 from hpcsubmit.environments.job import job_at_it
 from hpcsubmit.environments.layout import BUILT, LINK, job_of, lock_of, log_of, read_stamp, script_of
 from hpcsubmit.environments.lock import take_lock
 from hpcsubmit.environments.sources import find_source
+from hpcsubmit.environments.wanted import digest
 from hpcsubmit.host import Host
 from hpcsubmit.project import Project
 

@@ -5,11 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from hpcsubmit.environments.find import Ingredients, Wish
 from hpcsubmit.environments.interpreter import find_uv
 from hpcsubmit.environments.job import job_at_it
 from hpcsubmit.environments.layout import log_of
 from hpcsubmit.environments.packages import hide_credentials, packages_of
+from hpcsubmit.environments.wanted import Ingredients, Wish
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
