@@ -119,12 +119,17 @@ class _Tail:
 
     def drain(self) -> None:
         """Copy until the file has been quiet for SETTLE seconds."""
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < SETTLE:
+        quiet_since = now = time.monotonic()
+        while True:
             refresh(self._path)
             if self.copy():
-                quiet_since = time.monotonic()
+                quiet_since = now
+            elif (
+                now - quiet_since >= SETTLE
+            ):  # the last look is never before that, however slow the machine is
+                return
             time.sleep(LOOK / 2)
+            now = time.monotonic()
 
 
 def refresh(path: Path) -> None:

@@ -120,6 +120,22 @@ def test_a_build_that_is_interrupted_leaves_nothing_and_nobody(
     assert not (project.root / "went on").exists()
 
 
+def test_a_signal_at_the_very_start_of_the_engine_ends_it_too(project: Sandbox) -> None:
+    define(project, "sleep 600")
+    started = "  engine_pid=$! starting=''\n"
+    script = build(project, "--dry-run").stdout
+    assert started in script
+    slow = script.replace(started, f"  touch '{project.root}/begun'; sleep 1\n{started}")
+    process = subprocess.Popen(
+        ["bash", "-c", slow], cwd=project.project, env=project.environ, start_new_session=True
+    )
+    wait_until((project.root / "begun").exists)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(60)
+    wait_until(lambda: not at_work(project))
+    assert names(local_disk(project)) == set()
+
+
 def at_work(project: Sandbox) -> list[str]:
     """The processes that work in the project."""
     return [str(path) for path in Path("/proc").glob("[0-9]*/cwd") if leads_to(path, project.project)]

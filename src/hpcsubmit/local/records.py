@@ -3,10 +3,14 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_LOOK = 0.01  # seconds: much more than a look takes
+_TRIES = 100
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -30,7 +34,7 @@ def try_lock(path: Path) -> Iterator[bool]:
     """Takes the lock for the length of a block; False where another process has it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield _lock(fd, fcntl.LOCK_EX)
+        yield _take(fd)
     finally:
         os.close(fd)
 
@@ -56,6 +60,18 @@ def is_locked(path: Path) -> bool:
         return not _lock(fd, fcntl.LOCK_SH)  # shared, so that two looks don't see each other
     finally:
         os.close(fd)
+
+
+def _take(fd: int) -> bool:
+    """Take a lock that nobody holds; those who only look at it (is_locked) share it for a moment."""
+    for _ in range(_TRIES):
+        if _lock(fd, fcntl.LOCK_EX):
+            return True
+        if not _lock(fd, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(_LOOK)
+    return False
 
 
 def _lock(fd: int, kind: int) -> bool:

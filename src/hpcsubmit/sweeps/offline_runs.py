@@ -128,6 +128,8 @@ def _told(found: OfflineRun, size: int) -> tuple[Standing, str] | None:
     A log is only appended to, so its size tells whether it has changed, also where it was copied since.
     """
     done, marked, marked_at = _read_mark(found.folder)
+    if done in (Done.WHOLE, Done.PART) and size == marked:
+        return Standing.THERE, ""
     synced_at = found.synced.stat().st_mtime if found.synced.exists() else None
     if synced_at is not None and (done in (None, Done.BEGUN) or synced_at > marked_at):
         # Somebody ran `wandb sync`, or we were killed before we wrote down what it had done.

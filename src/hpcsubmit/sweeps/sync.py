@@ -84,6 +84,7 @@ class Uploader:
                 for _ in runs:
                     yield _checked(ended.get())
             except KeyboardInterrupt:
+                stop.set()  # before it is said
                 tell("no further upload begins; those that have begun are waited for")
                 raise
             finally:
