@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import pytest
 FLAGS = (
     "--headless",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # which is small in many containers
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -58,15 +60,37 @@ def browser() -> str:
     """The program; root on Debian installs it, everybody else skips the test without it."""
     with Path(tempfile.gettempdir(), f"hpcsubmit-browser-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = next(filter(None, map(shutil.which, NAMES)), None)
+        found, why = next(filter(None, map(shutil.which, NAMES)), None), ""
         if found is None and os.getuid() == 0 and shutil.which("apt-get"):
-            environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            for words in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", "chromium")):
-                subprocess.run(["apt-get", *words], env=environ, capture_output=True, timeout=900)
+            why = _install()
             found = shutil.which("chromium")
     if found is None:
-        pytest.skip("no chromium here, and only root on Debian can install it")
+        pytest.skip(f"no chromium here, and only root on Debian can install it{why}")
     return found
+
+
+@cache
+def _install() -> str:
+    """Install Chromium, again where an index or apt's lock was not to be had for a moment; what is wrong."""
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    patient = ("apt-get", "-q", "-o", "Acquire::Retries=5", "-o", "DPkg::Lock::Timeout=300")
+    for pause in (15, 60, 120, 0):
+        # A source that fails may not be one that is needed here.
+        subprocess.run([*patient, "update"], env=environ, capture_output=True, timeout=600)
+        words = ("install", "-y", "--no-install-recommends", "chromium")
+        done = subprocess.run(
+            [*patient, *words],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1800,
+        )
+        if done.returncode == 0:
+            return ""
+        time.sleep(pause)
+    return f": {done.stdout[-2000:]}"
 
 
 @contextmanager
@@ -78,7 +102,12 @@ def _proxy() -> Iterator[tuple[int, list[str]]]:
         timeout = 5
 
         def handle(self) -> None:
-            asked.append(self.rfile.readline(1000).decode("latin-1").strip())
+            asked_for = self.rfile.readline(1000).decode("latin-1").strip()
+            if not asked_for:  # opened in case that something is asked for, and closed
+                return
+            asked.append(asked_for)
+            while self.rfile.readline(10_000).strip():  # what is left unread would reset the connection
+                pass
             self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuse) as server:
@@ -106,7 +135,9 @@ def visit(page: Path, script: str, tmp_path: Path, *, address: str = "") -> dict
     text = page.read_text("utf-8").replace("<head>", f"<head>{COLLECTS}", 1)
     copy.write_text(text.replace("</body>", f"{REPORTS % script}</body>", 1), "utf-8")
     sandbox = ("--no-sandbox",) if os.getuid() == 0 else ()
-    with tempfile.TemporaryDirectory(prefix="browser-") as folder, _proxy() as (port, asked):
+    # Its helpers may still write into its folder when it has ended.
+    made = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+    with made as folder, _proxy() as (port, asked):
         proxy = (f"--proxy-server=http://127.0.0.1:{port}", "--proxy-bypass-list=<-loopback>")
         done = subprocess.run(
             [
@@ -116,7 +147,7 @@ def visit(page: Path, script: str, tmp_path: Path, *, address: str = "") -> dict
             env={"PATH": os.environ["PATH"], "HOME": folder},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
     told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout)
     assert told, (done.returncode, done.stdout[-500:], done.stderr[-2000:])

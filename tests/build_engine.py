@@ -101,16 +101,16 @@ def names(folder: Path) -> set[str]:
 def start_build(sandbox: Sandbox, *argv: str) -> subprocess.Popen[str]:
     """Start a build whose %post goes on, as a group of its own; returns when it does."""
     begun = sandbox.root / "begun"
-    define(sandbox, f"trap '' HUP; touch '{begun}'; sleep 60 & wait; touch '{sandbox.root}/went on'")
+    define(sandbox, f"trap '' HUP; touch '{begun}'; sleep 600 & wait; touch '{sandbox.root}/went on'")
     process = start(sandbox, "container", "build", *argv, start_new_session=True)
     wait_until(begun.exists)
     return process
 
 
 def wait_until(happens: object) -> None:
-    """Wait for a function to be true, a minute at most."""
+    """Wait for a function to be true, five minutes at most."""
     assert callable(happens)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not happens():
         assert time.monotonic() < deadline
         time.sleep(0.02)

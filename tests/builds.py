@@ -59,7 +59,7 @@ def run(sandbox: Sandbox, *argv: str, tool: tuple[str, ...] = HPCSUBMIT) -> Said
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     return Said(done.returncode, done.stdout, done.stderr)
 
@@ -75,7 +75,7 @@ def environments(sandbox: Sandbox) -> list[Path]:
 
 def installed(path: Path) -> str:
     """What the environment's own command and Python say."""
-    done = subprocess.run([path / "bin" / "alpha-tool"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([path / "bin" / "alpha-tool"], capture_output=True, text=True, timeout=300)
     return done.stdout.strip()
 
 
@@ -87,7 +87,7 @@ root = os.path.dirname(os.environ["SCRATCH"])
 def wheel(folder, text):
     with open(root + "/started", "a") as file:
         file.write("started\\n")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not os.path.exists(root + "/go") and time.monotonic() < deadline:
         time.sleep(0.02)
     info = "mine-1.dist-info"
@@ -124,7 +124,7 @@ def started(sandbox: Sandbox) -> int:
 
 
 def wait_until_started(sandbox: Sandbox, times: int = 1) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while started(sandbox) < times:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -120,7 +120,7 @@ class Engine(NamedTuple):
             env=known | dict(environ),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert (done.returncode, done.stderr) == (0, ""), done
         (start,) = self.starts()

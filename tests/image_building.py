@@ -20,7 +20,7 @@ MOUNT = 'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; 
 
 
 def can_mount() -> bool:
-    return subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=60).returncode == 0
+    return subprocess.run([*UNSHARE, "true"], capture_output=True, timeout=300).returncode == 0
 
 
 def section(name: str, text: str) -> str:
@@ -110,12 +110,12 @@ class Image:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     return Ended(process.returncode, stdout, stderr)
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not appear"
         time.sleep(0.02)
@@ -123,7 +123,7 @@ def wait_for(path: Path) -> None:
 
 def wait_for_lines(path: Path, count: int) -> None:
     wait_for(path)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(path.read_text().splitlines()) < count:
         assert time.monotonic() < deadline, path.read_text()
         time.sleep(0.02)
@@ -140,11 +140,15 @@ def in_work(image: Image, program: str) -> tuple[str, ...]:
 
 
 def children(pid: int) -> set[int]:
-    return {
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/stat")
-        if path.read_text().rpartition(")")[2].split()[1] == str(pid)
-    }
+    return {int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if parent(path) == pid}
+
+
+def parent(stat: Path) -> int | None:
+    """The parent of a process by its /proc/N/stat; None of one that has ended meanwhile."""
+    try:
+        return int(stat.read_bytes().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 COUNTING = """
@@ -159,7 +163,7 @@ for name in ("TERM", "HUP", "INT", "USR1", "USR2"):
     signal.signal(getattr(signal, "SIG" + name), note)
 open("left", "w").close()
 open(sys.argv[1], "w").close()
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 300
 while not os.path.exists(sys.argv[1] + ".go") and time.monotonic() < deadline:
     time.sleep(0.01)
 sys.exit(7 if ends else 0)

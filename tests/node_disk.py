@@ -71,7 +71,7 @@ class Node:
             env=self.environ | environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
 
     def run_as_a_user(self) -> subprocess.CompletedProcess[str]:

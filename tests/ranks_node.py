@@ -21,6 +21,7 @@ SRUN = '#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\nexec "$@"\n'
 # A tenth of the time: `sleep 0.1` takes 0.01 s.
 SLEEP = '#!/bin/bash\nexec /bin/sleep "0.0${1#0.}"\n'
 PATIENCE = "SECONDS + 10)"
+HURRY = "SECONDS + 3)"  # 2 at least: with 1 it may be none, for SECONDS are whole ones
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Node:
 
     @classmethod
     def below(cls, root: Path, *, hurried: bool = False) -> "Node":
-        """Make one. hurried: what takes 5 or 10 seconds takes one."""
+        """Make one. hurried: what takes 5 or 10 seconds takes less than 3."""
         for folder in ("bin", "gan/started", "scratch", "tmp"):
             (root / folder).mkdir(parents=True)
         node = cls(root, hurried)
@@ -84,7 +85,7 @@ class Node:
         script = self.root / "script.sh"
         text = render(made)
         assert PATIENCE in text
-        script.write_text(text.replace(PATIENCE, "SECONDS + 1)") if self.hurried else text)
+        script.write_text(text.replace(PATIENCE, HURRY) if self.hurried else text)
         with (self.root / "out").open("w") as out:
             process = subprocess.Popen(
                 ["bash", str(script)],
@@ -115,11 +116,11 @@ class Node:
     ) -> tuple[int, list[str]]:
         """Run a job to its end; its exit code and the lines of its log."""
         process = self.start(program, arguments, gpus=gpus, before=before, environ=environ)
-        return process.wait(timeout=60), self.output.splitlines()
+        return process.wait(timeout=300), self.output.splitlines()
 
     def wait_for(self, text: str, count: int = 1) -> None:
         """Wait until the log holds a text so often."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while self.output.count(text) < count:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)
@@ -140,7 +141,7 @@ class Node:
 def step_of(process: "subprocess.Popen[str]") -> list[int]:
     """The processes of the job's step, the task first: what Slurm signals."""
     listed = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, timeout=20, check=True
+        ["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, timeout=120, check=True
     )
     rows = [line.split(None, 2) for line in listed.stdout.splitlines()[1:]]
     children = {int(pid): int(parent) for pid, parent, _ in rows}

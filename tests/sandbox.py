@@ -67,7 +67,7 @@ class Sandbox:
         *argv: str,
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
-        timeout: float = 60,
+        timeout: float = 300,
         **kwargs: str,
     ) -> Said:
         """Run the real command, by default in the project and without a terminal."""

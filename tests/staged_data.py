@@ -82,7 +82,7 @@ class Data:
         for group in (several, [last]):
             started = [(archive, self._tar(archive.name, below, user)) for archive in group]
             for archive, tar in started:
-                out, errors = tar.communicate(timeout=60)
+                out, errors = tar.communicate(timeout=300)
                 worse = [line for line in errors.splitlines() if b" time stamp " not in line]
                 assert (tar.returncode, worse) == (0, []), errors  # of strange times it only warns
                 assert out.count(b"\n") == archive.members

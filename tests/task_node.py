@@ -94,12 +94,12 @@ class TaskNode:
 
     def run(self, index: int, *arguments: str) -> int:
         """Run a task to its end; return its exit code."""
-        return self.start(index, *arguments).wait(timeout=60)
+        return self.start(index, *arguments).wait(timeout=300)
 
     def terminate(self, process: "subprocess.Popen[str]") -> None:
         """Send TERM as Slurm does with proctrack/cgroup: to the batch shell and the steps' tasks."""
         listed = subprocess.run(
-            ["ps", "-ww", "-eo", "pid,pgid,args"], capture_output=True, text=True, timeout=20, check=True
+            ["ps", "-ww", "-eo", "pid,pgid,args"], capture_output=True, text=True, timeout=120, check=True
         )
         rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
         own = [(int(pid), args) for pid, group, args in rows if group == str(process.pid)]
@@ -116,7 +116,7 @@ class TaskNode:
 
     def wait_for(self, text: str) -> None:
         """Wait until the log holds a text."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while text not in self.output:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.05)

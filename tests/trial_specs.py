@@ -8,7 +8,7 @@ from hpcsubmit import trial
 TRIAL = Path(trial.__file__)
 PLAIN = {"kind": "plain", "nodes": 1, "gpus": 1, "nodes_flag": "--num_nodes", "gpus_flag": "--gpus"}
 RUN = ["python", "-m", "torch.distributed.run"]
-LIMIT = 20.0
+LIMIT = 300.0
 """Seconds that anything here may take at most."""
 BETWEEN = {"min": 1e-4, "max": 1e-2}
 DRAWN_FROM: dict[str, Any] = {

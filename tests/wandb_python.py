@@ -53,7 +53,9 @@ class WandbPython:
 
     def answers(self, **answers: dict[str, Any] | str) -> None:
         """What it answers to each action; a text is written to stderr, and it fails."""
-        (self._root / "answers").write_text(json.dumps(answers))
+        partial = self._root / "answers.new"  # a program that runs meanwhile reads the old ones or these
+        partial.write_text(json.dumps(answers))
+        partial.replace(self._root / "answers")
 
     def asked(self) -> list[Asked]:
         """The questions so far."""

@@ -12,6 +12,7 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,11 @@ def main() -> None:
         key=given.key, address=given.address, port=given.port, entities=tuple(given.entity),
         store=given.store, lost_after=given.lost_after,
     ) as server:  # fmt: skip
-        sys.stdout.write(f"ready {server.url}\n")
-        sys.stdout.flush()
         try:
-            signal.pause()
+            sys.stdout.write(f"ready {server.url}\n")
+            sys.stdout.flush()
+            while True:
+                time.sleep(1)  # a signal just before signal.pause() would be lost
         except KeyboardInterrupt:
             server.account.keep()
 

@@ -40,7 +40,7 @@ def apptainer_unavailable() -> str | None:
         _make_root(Path(name))
         argv = ("unshare", "-m", "sh", "-c", _AS_NOBODY, "probe")
         inner = (str(command), "-s", "exec", "--contain", "--no-home", name, "true")
-        done = subprocess.run((*argv, *inner), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run((*argv, *inner), capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
         return f"Apptainer needs /dev/fuse and the namespaces of ordinary users: {done.stderr.strip()}"
     return None

@@ -168,7 +168,7 @@ def _contents() -> tuple[bytes, ...]:
 def _output(*argv: str) -> str:
     # Not root's own home: keys and caches are written there.
     environment = {"PATH": os.environ["PATH"], "HOME": str(STATE)}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)} failed:\n{done.stderr[-4000:]}")
     return done.stdout

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from typing import TYPE_CHECKING, Final
 
 from cluster.made_once import key_of, made_once
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
 PYTHON: Final = "/usr/bin/python3"
 REQUIREMENTS: Final = (
     "torch==2.13.0",
-    "pytorch-lightning",
-    "scikit-learn",
-    "setuptools",
-    "accelerate",
-    "mpi4py",
+    "pytorch-lightning==2.6.6",
+    "scikit-learn==1.9.1",
+    "setuptools==84.2.1",
+    "accelerate==1.15.0",
+    "mpi4py==4.1.2",
 )
 
 WANDB: Final = "wandb==0.31.0"
 """The client that tests/wandb_server.py is known to serve, as it does 0.30."""
 
 _LIMIT: Final = 1800.0
+# Seconds before pip is tried again.
+_PAUSES: Final = (10.0, 60.0)
 # Of the caller's environment, what would lead pip or the new Python to another installation.
 _FOREIGN: Final = frozenset(
     {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"}
@@ -87,7 +90,13 @@ def _environment(folder: Path, arguments: Sequence[str]) -> None:
     """A virtual environment with what pip installs by these arguments."""
     _run((PYTHON, "-m", "venv", str(folder)))
     # pip compiles what it installs: the users, who may not write there, never would.
-    _run((str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *arguments))
+    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--retries=8", *arguments)
+    for pause in _PAUSES:
+        try:
+            return _run(pip)
+        except RuntimeError:  # an index that answers no request for a moment
+            time.sleep(pause)
+    return _run(pip)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -110,7 +119,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _python_version() -> str:
     argv = (PYTHON, "-c", "import sys; print(sys.version)")
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 def _contents(source: Path) -> Iterator[bytes]:

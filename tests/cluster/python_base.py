@@ -29,7 +29,7 @@ def _fill(folder: Path) -> None:
     for name, line in (("passwd", "root:x:0:0:root:/root:/bin/sh"), ("group", "root:x:0:")):
         (folder / "etc" / name).write_text(f"{line}\n")
     _copy_python(folder)
-    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True, timeout=60)
+    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True, timeout=300)
 
 
 def _copy_python(folder: Path) -> None:
@@ -49,7 +49,7 @@ def _copy_python(folder: Path) -> None:
 
 
 def _libraries(program: Path) -> set[Path]:
-    done = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=300, check=False)
     return {Path(path) for path in re.findall(r"(/\S+) \(0x", done.stdout)}
 
 
@@ -61,4 +61,4 @@ def _copy(path: Path, folder: Path) -> None:
 
 
 def _said(*argv: object) -> bytes:
-    return subprocess.run([str(word) for word in argv], capture_output=True, timeout=60, check=True).stdout
+    return subprocess.run([str(word) for word in argv], capture_output=True, timeout=300, check=True).stdout

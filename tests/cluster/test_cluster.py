@@ -13,6 +13,7 @@ from cluster import slurm_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cluster.slurm_cluster import Cluster
 
@@ -48,14 +49,27 @@ def submit(cluster: Cluster, script: str, *options: str) -> str:
 
 
 def output(cluster: Cluster, job_id: str) -> str:
-    return cluster.shared(f"/scratch/researcher/{job_id}.out").read_text(encoding="utf-8")
+    return _log(cluster, job_id).read_text(encoding="utf-8")
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 15) -> None:
+def _log(cluster: Cluster, job_id: str) -> Path:
+    return cluster.shared(f"/scratch/researcher/{job_id}.out")
+
+
+def output_so_far(cluster: Cluster, job_id: str) -> list[str]:
+    return output(cluster, job_id).splitlines() if _log(cluster, job_id).exists() else []
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end, f"not within {seconds} s: {reached}"
         time.sleep(0.1)
+
+
+def processes(cluster: Cluster, host: str) -> list[str]:
+    """The names of the processes there."""
+    return cluster.run(("ps", "-e", "-o", "comm="), host=host, user="root").stdout.split()
 
 
 def wait_for(cluster: Cluster, what: str, *argv: str) -> None:
@@ -66,12 +80,13 @@ def wait_for(cluster: Cluster, what: str, *argv: str) -> None:
 def dead_node(cedar: Cluster) -> Iterator[tuple[str, str]]:
     """Two jobs on cdr4 and a power cut there, ahead of all tests: Slurm takes half a minute to notice."""
     on_it = (ACCOUNT, "--gres=gpu:p100:1", "--open-mode=append")
-    lost = submit(cedar, "sleep 120", *on_it, "--no-requeue")
+    lost = submit(cedar, "sleep 900", *on_it, "--no-requeue")
     once = '[ -z "$SLURM_RESTART_COUNT" ] || { echo "restart $SLURM_RESTART_COUNT"; exit; }'
-    again = submit(cedar, f"{once}; echo first time; sleep 120", *on_it, "--requeue")
+    again = submit(cedar, f"{once}; echo first time; sleep 900", *on_it, "--requeue")
     for job in (lost, again):
         cedar.wait_running(job)
-        wait_until(cedar.shared(f"/scratch/researcher/{job}.out").exists)
+        wait_until(_log(cedar, job).exists)
+    wait_until(lambda: output_so_far(cedar, again) == ["first time"])
     cedar.power_cut("cdr4")
     yield lost, again
     cedar.boot("cdr4")
@@ -102,7 +117,7 @@ def test_commands_take_input_and_report_their_exit(plai: Cluster) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "hi\n"
         killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=10)[0] == "bye\n"
+        assert process.communicate(timeout=120)[0] == "bye\n"
     assert process.returncode == 3
 
 
@@ -142,7 +157,7 @@ def test_slurm_tmpdir_is_on_every_node_of_cedar_and_goes_with_the_job(cedar: Clu
     job = submit(
         cedar,
         "srun bash -c 'cd \"$SLURM_TMPDIR\" && pwd && hostname > name && cat name'\n"
-        'ls "$SLURM_TMPDIR"; sleep 2',
+        'ls "$SLURM_TMPDIR"; while [ ! -e "/scratch/researcher/seen.$SLURM_JOB_ID" ]; do sleep 0.1; done',
         ACCOUNT,
         "--nodes=2",
         "--ntasks-per-node=1",
@@ -150,8 +165,10 @@ def test_slurm_tmpdir_is_on_every_node_of_cedar_and_goes_with_the_job(cedar: Clu
     )
     cedar.wait_running(job)
     folder = f"/localscratch/researcher.{job}.0"
+    wait_until(lambda: "name" in output_so_far(cedar, job))
     hosts = [node for node in cedar.nodes if cedar.node_disk(node, folder).exists()]
     assert len(hosts) == 2
+    cedar.shared(f"/scratch/researcher/seen.{job}").touch()
     assert cedar.wait_for_job(job) == "COMPLETED"
     assert sorted(output(cedar, job).split()) == sorted([folder, folder, *hosts, "name"])
     assert not any(cedar.node_disk(node, folder).exists() for node in cedar.nodes)
@@ -196,12 +213,12 @@ def test_nothing_leads_out_of_the_clusters(cedar: Cluster, plai: Cluster) -> Non
     assert plai.run(("ip", "route", "show", "default"), host="plai1").stdout == ""
     done = plai.run(("bash", "-c", "exec 3<>/dev/tcp/10.77.0.10/6817"), host="plai1")
     assert "Network is unreachable" in done.stderr
-    processes = plai.run(("ps", "-e", "-o", "comm="), host="plai1", user="root").stdout.split()
-    assert processes.count("slurmd") == 1
+    # A slurmd that starts something is two of them for a moment; those of all nodes would stay more.
+    wait_until(lambda: processes(plai, "plai1").count("slurmd") == 1)
 
 
 def test_a_job_on_the_preemptible_partition_makes_way(plai: Cluster) -> None:
-    weak = submit(plai, "sleep 60", "--partition=plai-preempt", "--nodes=3", "--exclusive", "--requeue")
+    weak = submit(plai, "sleep 900", "--partition=plai-preempt", "--nodes=3", "--exclusive", "--requeue")
     plai.wait_running(weak)
     strong = submit(plai, "true", "--nodes=3", "--exclusive")
     assert plai.wait_for_job(strong) == "COMPLETED"
@@ -212,7 +229,8 @@ def test_a_job_on_the_preemptible_partition_makes_way(plai: Cluster) -> None:
 
 def test_a_daemon_that_is_killed_stays_down_until_it_is_started(cedar: Cluster) -> None:
     cedar.kill_daemon("cdr1", "slurmd")
-    assert "slurmd" not in cedar.run(("ps", "-e", "-o", "comm="), host="cdr1").stdout.split()
+    # What it had just forked to start something has its name until then.
+    wait_until(lambda: "slurmd" not in processes(cedar, "cdr1"))
     cedar.start_daemon("cdr1", "slurmd")
     assert cedar.run(("srun", ACCOUNT, "--nodelist=cdr1", "hostname")).stdout == "cdr1\n"
 

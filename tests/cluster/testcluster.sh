@@ -18,7 +18,7 @@ here=$(dirname "$(readlink -f "$0")")
 lock() {
   mkdir -p "$STATE"
   exec 9>"$STATE/lock"
-  flock -w 600 9 || die "another testcluster.sh has held $STATE/lock for ten minutes"
+  flock -w 1800 9 || die "another testcluster.sh has held $STATE/lock for half an hour"
 }
 
 check_state_folder() {
@@ -34,16 +34,19 @@ check_state_folder() {
 # all_nodes_serve: each compute node is listed by slurmctld as one that takes jobs.
 all_nodes_serve() {
   local states
-  states=$(in_machine "$(with_role login)" timeout 5 sinfo -h -N -o '%N %t' 2>/dev/null | sort -u) || return 1
-  [[ $(grep -cE ' (idle|mix|alloc|comp)$' <<<"$states") == "$(with_role compute | wc -l)" ]]
+  states=$(in_machine "$(with_role login)" timeout 20 sinfo -h -N -o '%N %t' 2>/dev/null | sort -u) || return 1
+  [[ $(grep -cE ' (idle|mix|alloc|comp)$' <<<"$states") != "$(with_role compute | wc -l)" ]] || return 0
+  # What drained a node may be known only now.
+  resume_drained_nodes
+  return 1
 }
 
 # A node that failed in an earlier test's hands may be drained; that is over now.
 resume_drained_nodes() {
   local login node
   login=$(with_role login)
-  for node in $(in_machine "$login" timeout 5 sinfo -h -N -t drain,fail -o %N | sort -u); do
-    in_machine "$login" timeout 5 scontrol update "nodename=$node" state=resume || true
+  for node in $(in_machine "$login" timeout 20 sinfo -h -N -t drain,fail -o %N | sort -u); do
+    in_machine "$login" timeout 20 scontrol update "nodename=$node" state=resume || true
   done
 }
 
@@ -69,7 +72,7 @@ await_cluster() {
   use_cluster "$1"
   for name in "${MACHINES[@]}"; do wait_for_boot "$name"; done
   resume_drained_nodes
-  wait_until 60 "that all nodes of $CLUSTER serve" "$AREA/log/slurmctld.log" all_nodes_serve
+  wait_until 300 "that all nodes of $CLUSTER serve" "$AREA/log/slurmctld.log" all_nodes_serve
   echo "$CLUSTER is up: ${MACHINES[*]}"
 }
 
@@ -79,7 +82,7 @@ stop_machines() {
   if live_pid "$control" >/dev/null; then
     # Let them save what they know; a daemon that hangs is cut off with its machine.
     for daemon in slurmctld slurmdbd mariadb; do
-      timeout 30 bash "$here/testcluster.sh" daemon stop "$CLUSTER" "$control" "$daemon" 9>&- || true
+      timeout 90 bash "$here/testcluster.sh" daemon stop "$CLUSTER" "$control" "$daemon" 9>&- || true
     done
   fi
   for name in "${MACHINES[@]}"; do power_cut "$name"; done

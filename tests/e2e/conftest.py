@@ -19,7 +19,7 @@ def _desk(name: str) -> Desk:
     if reason:
         pytest.skip(reason)
     cluster = up(name)
-    cluster.cancel_all()
+    cluster.cancel_all(timeout=180)
     desk = Desk(cluster, install_tool(CHECKOUT))
     for folder in (desk.project, desk.scratch()):
         shutil.rmtree(folder, ignore_errors=True)
@@ -47,10 +47,10 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     """Each cluster in turn."""
     found: Desk = request.getfixturevalue(f"{request.param}_desk")
     yield found
-    found.cluster.cancel_all()
+    found.clear()
 
 
 @pytest.fixture
 def plai(plai_desk: Desk) -> Iterator[Desk]:
     yield plai_desk
-    plai_desk.cluster.cancel_all()
+    plai_desk.clear()

@@ -7,6 +7,11 @@ node = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
 def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n")
 """
+# How they end: torch 2.13 with gloo now and then aborts while Python shuts down.
+LEAVE = """
+sys.stdout.flush()
+os._exit(0)
+"""
 TRAIN = (
     SAY.replace("{", "{{").replace("}", "}}")
     + """
@@ -33,8 +38,10 @@ weights = network.weight.detach().flatten().tolist()
 say("rank", rank, "of", world, "on", node, "sees",
       os.environ.get("CUDA_VISIBLE_DEVICES"), "learned", losses[-1] < losses[0] / 100,
       "weights", ",".join(f"{{w:.6f}}" for w in weights))
+dist.barrier()
 dist.destroy_process_group()
 """
+    + LEAVE
 )
 
 # As arcworld's distributed.py: its numbers are key=value words.
@@ -61,8 +68,10 @@ accelerator = Accelerator()
 total = accelerator.reduce(torch.tensor([float(accelerator.process_index)]), "sum").item()
 say("rank", accelerator.process_index, "of", accelerator.num_processes, "on", node,
       "sum", total, "by", accelerator.distributed_type.value, "given", sys.argv[1:])
+accelerator.wait_for_everyone()
 accelerator.end_training()
 """
+    + LEAVE
 )
 COMM = (
     SAY
@@ -77,6 +86,7 @@ say("rank", comm.rank(), "of", comm.world_size(), "on", node, "local",
       comm.local_rank(), comm.local_world_size(), "sum", total.item())
 comm.finalize()
 """
+    + LEAVE
 )
 # One rank fails when three have begun.
 FAILING = """
@@ -89,8 +99,9 @@ time.sleep(300)
 # One that is told things.
 TOLD = """
 import signal, sys
-signal.signal(signal.SIGUSR1, lambda *_: print("noted", flush=True))
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("told", flush=True)))
-print("ready", flush=True)
+sys.stdout.reconfigure(line_buffering=True)
+signal.signal(signal.SIGUSR1, lambda *_: sys.stdout.write("noted\\n"))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(sys.stdout.write("told\\n") and 0))
+sys.stdout.write("ready\\n")
 while True: signal.pause()
 """

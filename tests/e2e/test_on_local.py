@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from cluster.job_python import job_python
+from e2e.rank_programs import SAY
 from sandbox import HPCSUBMIT, Sandbox
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROBE = (
-    "import os, sys, time\n"
+    f"{SAY}import time\n"
     "env = os.environ\n"
-    "print('rank', env['SLURM_PROCID'], env['SLURMD_NODENAME'], env['SLURM_TMPDIR'], 'gpus',"
-    " repr(env.get('CUDA_VISIBLE_DEVICES')), env['MASTER_ADDR'], flush=True)\n"
+    "say('rank', env['SLURM_PROCID'], env['SLURMD_NODENAME'], env['SLURM_TMPDIR'], 'gpus',"
+    " repr(env.get('CUDA_VISIBLE_DEVICES')), env['MASTER_ADDR'])\n"
+    "sys.stdout.flush()\n"
     "open(env['SLURM_TMPDIR'] + '/mine', 'x').close() if env['SLURM_LOCALID'] == '0' else None\n"
     "time.sleep(float(env.get('NAP', 0)))\n"
     "sys.exit(int(env.get('CODE', 0)))\n"
@@ -67,7 +69,7 @@ def test_repeats_are_followed_shown_and_found_task_by_task(laptop: Sandbox) -> N
         "import os, sys\nprint('seed', os.environ['SEED'])\nsys.exit(os.environ['SEED'] == '5')\n",
         laptop.project / "probe.py",
     )
-    said = laptop.hpcsubmit("--seeds", "3,5,8", "--follow", timeout=120)
+    said = laptop.hpcsubmit("--seeds", "3,5,8", "--follow", timeout=300)
     assert (said.code, said.error.partition(": ")[2]) == (1, "2 done, 1 failed, exit code 1")
     for task, seed, code in ((1, 3, 0), (2, 5, 1), (3, 8, 0)):
         assert f"==> task 1_{task}, exit code {code} <==\nseed {seed}\n" in said.stdout
@@ -88,7 +90,7 @@ def test_two_nodes_of_two_train_as_on_a_cluster(laptop: Sandbox, launcher: str) 
     (laptop.project / "virtual_env").symlink_to(job_python().parents[1])
     experiment = "../experiment_configurations.txt" if launcher == "lightning" else "digits/torchrun.txt"
     path = (EXAMPLES / experiment).resolve()
-    said = laptop.hpcsubmit("-W", launcher, "-C", str(path), "-g", "2", "-n", "2", "--follow", timeout=300)
+    said = laptop.hpcsubmit("-W", launcher, "-C", str(path), "-g", "2", "-n", "2", "--follow", timeout=900)
     assert said.code == 0, said.stdout + said.stderr
     (accuracy,) = re.findall(r"^accuracy: (0\.\d+)", said.stdout, re.MULTILINE)
     assert float(accuracy) > 0.9
@@ -117,7 +119,7 @@ def test_a_project_whose_path_bash_could_misread_runs_in_its_own_environment(lap
 
 
 def test_without_follow_it_runs_in_the_background(laptop: Sandbox) -> None:
-    laptop.environ["NAP"] = "30"
+    laptop.environ["NAP"] = "300"
     said = laptop.hpcsubmit("-g", "2", "-n", "2")
     assert said.stdout == "Submitted batch job 1\n"
     _wait_for(laptop, "RUNNING")
@@ -131,7 +133,7 @@ def test_without_follow_it_runs_in_the_background(laptop: Sandbox) -> None:
 
 def test_visible_gpus_are_dealt_to_the_nodes_in_order(laptop: Sandbox) -> None:
     laptop.environ["CUDA_VISIBLE_DEVICES"] = "4,5,6,7"
-    said = laptop.hpcsubmit("-g", "2", "-n", "2", "--follow")
+    said = laptop.hpcsubmit("-g", "2", "-n", "2", "--follow", timeout=180)
     assert "on the CPU" not in said.stderr
     dealt = {line.split()[2]: line.split("'")[1] for line in said.stdout.splitlines()}
     assert dealt == {"local1": "4,5", "local2": "6,7"}
@@ -153,7 +155,7 @@ def test_the_time_limit_ends_a_job(laptop: Sandbox) -> None:
 
 
 def test_ctrl_c_while_following_leaves_the_job_running_and_says_how_to_end_it(laptop: Sandbox) -> None:
-    laptop.environ["NAP"] = "30"
+    laptop.environ["NAP"] = "300"
     follower = subprocess.Popen(
         [*HPCSUBMIT, "--follow"],
         cwd=laptop.project,
@@ -166,7 +168,7 @@ def test_ctrl_c_while_following_leaves_the_job_running_and_says_how_to_end_it(la
     assert follower.stdout is not None
     assert follower.stdout.readline().startswith("rank 0")
     os.kill(follower.pid, signal.SIGINT)
-    _, said = follower.communicate(timeout=20)
+    _, said = follower.communicate(timeout=120)
     assert follower.returncode == 130
     assert "job 1 goes on; hpcsubmit cancel 1 ends it" in said
     assert "RUNNING" in laptop.hpcsubmit("status", "1").stdout
@@ -175,7 +177,7 @@ def test_ctrl_c_while_following_leaves_the_job_running_and_says_how_to_end_it(la
 
 
 def _wait_for(laptop: Sandbox, state: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while state not in (shown := laptop.hpcsubmit("status").stdout):
         assert time.monotonic() < deadline, shown
         time.sleep(0.2)
@@ -199,7 +201,7 @@ def test_data_reach_every_node_and_results_come_home(laptop: Sandbox) -> None:
     laptop.write(program, laptop.project / "copies.py")
     laptop.write("python copies.py\n", laptop.project / "copies.txt")
     argv = ("-C", "copies.txt", "-g", "2", "-n", "2", "--data", "datasets", "--collect", "results")
-    said = laptop.hpcsubmit(*argv, "--follow")
+    said = laptop.hpcsubmit(*argv, "--follow", timeout=180)
     assert said.code == 0, said.stdout + said.stderr
     (home,) = (scratch / "collected").iterdir()
     found = {str(path.relative_to(home)): path.read_text() for path in home.rglob("*") if path.is_file()}
@@ -218,8 +220,8 @@ def test_results_come_home_before_the_time_limit(laptop: Sandbox) -> None:
     )
     laptop.write(program, laptop.project / "late.py")
     laptop.write("python late.py\n", laptop.project / "late.txt")
-    argv = ("-C", "late.txt", "-t", "00:00:12", "--collect-grace", "8", "--collect", "late", "--follow")
-    said = laptop.hpcsubmit(*argv)
+    argv = ("-C", "late.txt", "-t", "00:00:40", "--collect-grace", "20", "--collect", "late", "--follow")
+    said = laptop.hpcsubmit(*argv, timeout=180)
     assert said.code == 0, "the program ended by itself, with its own code"
     assert "the time limit was near" in said.stdout
     assert len(list(laptop.root.glob("state/hpcsubmit/scratch/gan/collected/*/late"))) == 1

@@ -17,16 +17,16 @@ from trial_records import RUN_ID, TrialRecords
 from wandb_server import WandbServer, wandb_server
 
 KEY = "5ync5ync" * 5
-# Logs some steps, then ends, or waits for its end.
-PROGRAM = """import os, signal, sys, time
+# Logs some steps, then ends, or leaves a file `logged` and waits for its end.
+PROGRAM = """import os, sys, time
 import wandb
 
 with wandb.init(config={"lr": 0.1}) as run:
     for step in range(int(sys.argv[1])):
         run.log({"loss": step})
     if sys.argv[2:]:
-        print("logged", flush=True)
-        time.sleep(100)
+        open(os.environ["WANDB_DIR"] + "/logged", "x").close()
+        time.sleep(900)
 """
 # Logs the runs of several trials, one after another in one process: FIRST LAST OUTPUTS RUN.
 MANY = """import pathlib, sys
@@ -101,7 +101,7 @@ class User:
         """Run a trial to its good end; return the folder that it logged into."""
         before = set(self.folders(trial))
         process = self.starts(trial, str(steps))
-        output, _ = process.communicate(timeout=100)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
         self.records.ended(trial)
         (folder,) = set(self.folders(trial)) - before
@@ -117,11 +117,11 @@ class User:
             until(lambda: any(_size(folder) > 30_000 for folder in self.folders(trial)), "the log")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         (self.records.folder / "tasks" / str(trial) / "exit").write_text("137\n")
 
     def syncs(self, *argv: str) -> Said:
-        return self.sandbox.hpcsubmit("sweep", "sync", RUN_ID, *argv, timeout=200)
+        return self.sandbox.hpcsubmit("sweep", "sync", RUN_ID, *argv, timeout=900)
 
     def on_server(self) -> dict[str, list[int]]:
         """The runs that the server has, with the numbers of their steps."""
@@ -142,7 +142,7 @@ def user(sandbox: Sandbox, python: Path, server: WandbServer) -> Iterator[User]:
     assert server.state()["unknown"] == []
 
 
-def until(true: Callable[[], object], what: str, timeout: float = 60) -> None:
+def until(true: Callable[[], object], what: str, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
@@ -230,7 +230,7 @@ def test_damaged_folders_do_not_stop_the_others(user: User) -> None:
 def test_a_torn_log_among_many_that_share_a_process_stops_none_of_them(user: User) -> None:
     user.submitted(24)
     many = [str(user.python), "-c", MANY, "1", "24", str(user.records.outputs), RUN_ID]
-    subprocess.run(many, cwd=user.sandbox.root, env=user.sandbox.environ, timeout=200, check=True)
+    subprocess.run(many, cwd=user.sandbox.root, env=user.sandbox.environ, timeout=900, check=True)
     torn, unreadable = (user.folders(trial)[0] for trial in (4, 14))
     for folder, at in ((torn, 9000), (unreadable, 7)):
         with next(folder.glob("*.wandb")).open("r+b") as file:
@@ -254,11 +254,11 @@ def test_a_trial_that_still_runs_is_left_alone_until_it_has_ended(user: User) ->
     user.runs(1)
     process = user.starts(2, "3", "wait")
     try:
-        until(lambda: user.folders(2), "the folder")
+        until((user.records.outputs / "2" / "logged").exists, "the end of the steps")
         assert user.syncs().stdout == "uploaded 1, still running 1\n"
         assert user.on_server() == {"1": [0, 1, 2]}
         process.send_signal(signal.SIGINT)  # as Ctrl-C: wandb finishes the run
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     finally:
         process.kill()
     user.records.ended(2, 1)
@@ -281,7 +281,7 @@ def test_a_log_that_has_grown_is_not_added_to_its_run_a_second_time(user: User) 
     # What it says to do works, and is seen.
     words = next(line for line in said.stderr.splitlines() if "wandb sync" in line).split("wandb sync ")[1]
     argv = [str(user.python), "-m", "wandb", "sync", *words.replace("NEW-ID", f"{RUN_ID}-new").split()]
-    subprocess.run(argv, cwd=user.sandbox.project, env=user.sandbox.environ, timeout=100, check=True)
+    subprocess.run(argv, cwd=user.sandbox.project, env=user.sandbox.environ, timeout=300, check=True)
     assert user.on_server()["new"] == list(range(300))
     assert user.syncs().stdout == "nothing to upload: already there 1\n"
 

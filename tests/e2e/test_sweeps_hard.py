@@ -9,33 +9,45 @@ import pytest
 
 from cluster.job_python import job_python
 from e2e.desk import USER, Desk
+from e2e.rank_programs import SAY
 from e2e.test_node_local_folders import clean
 from e2e.test_sweeps_wandb import runs_of
 from e2e.trial_programs import logs, newest_run, wait_for_array
 from e2e.wandb_harbour import KEY, WandbDesk, wandb_desk
 
-# --how says how a run ends; one that is to be deaf is not ended by a TERM. It needs no wandb.
-PROGRAM = """
-import argparse, os, resource, signal, sys, time
+# --how says how a run ends; one that is to be deaf is not ended by a TERM. It needs no wandb. --nap is how
+# long it takes at most: a file HOW.go in the project ends it. One write a line: its agent says things, too.
+PROGRAM = (
+    SAY
+    + """
+import argparse, resource, signal, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--how", default="well")
 parser.add_argument("--nap", type=float, default=0)
 given = parser.parse_args()
 if given.how == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("run", os.environ["WANDB_RUN_ID"], given.how, os.environ["OUTPUT_DIR"], flush=True)
-time.sleep(given.nap)
+say("run", os.environ["WANDB_RUN_ID"], given.how, os.environ["OUTPUT_DIR"])
+sys.stdout.flush()
+wakes = time.monotonic() + given.nap
+while time.monotonic() < wakes and not os.path.exists(given.how + ".go"):
+    time.sleep(0.1)
 if given.how == "killed":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the key
     os.kill(os.getpid(), signal.SIGSEGV)
-print("ends", flush=True)
+say("ends")
 sys.exit(5 if given.how == "badly" else 0)
 """
+)
+LONG = 900
+"""Seconds of a nap that something ends."""
 
 
 @pytest.fixture
 def online(plai: Desk) -> Iterator[WandbDesk]:
     plai.write("trial.py", PROGRAM)
+    for path in plai.project.glob("*.go"):
+        path.unlink()
     with wandb_desk(plai) as found:
         yield found
 
@@ -52,7 +64,7 @@ def said_by(online: WandbDesk, job: int) -> str:
     return "".join(logs(online.desk, job).values())
 
 
-def wait_for(online: WandbDesk, job: int, text: str, times: int = 1, limit: float = 90) -> None:
+def wait_for(online: WandbDesk, job: int, text: str, times: int = 1, limit: float = 300) -> None:
     """Return when the logs of an array hold a text so often."""
     deadline = time.monotonic() + limit
     while said_by(online, job).count(text) < times:
@@ -65,6 +77,14 @@ def processes(online: WandbDesk) -> str:
     cluster = online.desk.cluster
     argv = ["pgrep", "-au", USER]
     return "".join(cluster.run(argv, host=node, user="root").stdout for node in cluster.nodes)
+
+
+def wait_for_no_process(online: WandbDesk, limit: float = 60) -> None:
+    """Return when the user has nothing running: the client's own service ends a moment after its agent."""
+    deadline = time.monotonic() + limit
+    while found := processes(online):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.3)
 
 
 def ended(online: WandbDesk) -> dict[int, str]:
@@ -80,20 +100,22 @@ def task_of(online: WandbDesk, job: int, text: str) -> int:
 
 
 def test_cancelled_tasks_leave_nothing_and_no_result_and_the_others_go_on(online: WandbDesk) -> None:
-    sweep = sweep_of(online, "badly", "deaf", "well", nap=12)
+    sweep = sweep_of(online, "badly", "deaf", "well", nap=LONG)
     job = online.submit("-w", sweep, "--num-sweeps", "3")
     wait_for(online, job, "\nrun ", 3)
     tasks = [task_of(online, job, f" {how} ") for how in ("badly", "deaf", "well")]
     for task in tasks[:2]:
         assert online.desk.cluster.run(["scancel", f"{job}_{task}"]).returncode == 0
     for task in tasks[:2]:
-        assert online.desk.cluster.wait_for_job(f"{job}_{task}", 30) == "CANCELLED"
+        assert online.desk.cluster.wait_for_job(f"{job}_{task}", 120) == "CANCELLED"
+    online.desk.write("well.go", "")
     wait_for_array(online.desk, job)
     assert ended(online) == {tasks[2]: "code=0"}, said_by(online, job)
-    said = logs(online.desk, job)
-    assert said[tasks[0]].endswith("hpcsubmit: Slurm ended the job: cancelled, out of time or preempted\n")
+    # The agent was told to end as well, and may say so last.
+    own = [line for line in logs(online.desk, job)[tasks[0]].splitlines() if "wandb" not in line]
+    assert own[-1] == "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted"
     assert "the sweep wants" not in said_by(online, job)
-    assert processes(online) == ""
+    wait_for_no_process(online)
     # Of a program that only a KILL ends, which also ends what cleans up, the folder may stay.
     left = {name for names in online.desk.node_local_folders().values() for name in names}
     assert left <= {f"{USER}_{job}_{tasks[1]}"}
@@ -101,13 +123,14 @@ def test_cancelled_tasks_leave_nothing_and_no_result_and_the_others_go_on(online
 
 
 def test_a_preempted_agent_s_run_goes_on_under_its_id(online: WandbDesk) -> None:
-    sweep = sweep_of(online, "well", nap=8)
+    sweep = sweep_of(online, "well", nap=LONG)
     job = online.submit("-w", sweep, "--num-sweeps", "1", "-p", "plai-preempt")
     wait_for(online, job, "\nrun ")
     run = newest_run(online.desk)
     online.desk.write("quick.txt", "python -c ''\n")
     other = online.desk.submit("-C", "quick.txt", "-g", "8", "-n", "3", "-m", "100M")
-    assert online.desk.cluster.wait_for_job(other, 60) == "COMPLETED"
+    assert online.desk.cluster.wait_for_job(other, 300) == "COMPLETED"
+    online.desk.write("well.go", "")
     wait_for_array(online.desk, job)
     first, second = re.findall(r"^run (\S+) well", said_by(online, job), re.M)
     assert first == second
@@ -117,11 +140,12 @@ def test_a_preempted_agent_s_run_goes_on_under_its_id(online: WandbDesk) -> None
 
 
 def test_a_server_that_dies_in_the_middle_of_a_run_changes_nothing_of_it(online: WandbDesk) -> None:
-    sweep = sweep_of(online, "badly", nap=5)
+    sweep = sweep_of(online, "badly", nap=LONG)
     job = online.submit("-w", sweep, "--num-sweeps", "1")
     wait_for(online, job, "\nrun ")
     online.kill_server()
-    wait_for_array(online.desk, job, limit=120)
+    online.desk.write("badly.go", "")
+    wait_for_array(online.desk, job)
     assert ended(online) == {1: "code=5"}, said_by(online, job)
     assert online.desk.cluster.job_state(job) == ("FAILED", "5:0")
     assert said_by(online, job).count("hpcsubmit: the run has ended, and its agent has not") == 1
@@ -153,7 +177,7 @@ def test_without_its_key_its_wandb_or_its_server_a_task_ends_with_its_reason(onl
 def released(online: WandbDesk, job: int) -> str:
     """What a job that was held says once it may begin."""
     assert online.desk.cluster.run(["scontrol", "release", str(job)]).returncode == 0
-    wait_for_array(online.desk, job, limit=90)
+    wait_for_array(online.desk, job)
     return said_by(online, job)
 
 

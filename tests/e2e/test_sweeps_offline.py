@@ -190,14 +190,20 @@ def test_a_distributed_experiment_is_repeated_with_every_seed(plai: Desk) -> Non
 
 def test_a_requeued_task_goes_on_as_the_same_run(plai: Desk) -> None:
     plai.write("trial.py", QUICK)
-    plai.write("sweeper.yml", "program: trial.py\nmethod: grid\nparameters: {lr: [0.1], nap: 20}\n")
+    plai.write("sweeper.yml", "program: trial.py\nmethod: grid\nparameters: {lr: [0.1], nap: 900}\n")
+    (plai.project / "go").unlink(missing_ok=True)
     job = run_sweep(plai, "-m", "500M")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while "trial {" not in logs(plai, job).get(1, ""):
         assert time.monotonic() < deadline, logs(plai, job)
         time.sleep(0.3)
     assert plai.cluster.run(["scontrol", "requeue", f"{job}_1"]).returncode == 0
-    wait_for_array(plai, job, limit=300)
+    deadline = time.monotonic() + 300
+    while logs(plai, job)[1].count("trial {") < 2:
+        assert time.monotonic() < deadline, logs(plai, job)
+        time.sleep(0.3)
+    plai.write("go", "")
+    wait_for_array(plai, job)
     said = logs(plai, job)[1]
     assert len(re.findall("^trial ", said, re.M)) == 2, said
     record = newest_run(plai)

@@ -5,21 +5,27 @@ import re
 import pytest
 
 from e2e.desk import Desk
+from e2e.rank_programs import SAY
 
-PROBE = """
-import os, signal, socket, sys, time
+# NAP is for the first attempt: one that Slurm requeues ends at once.
+PROBE = (
+    SAY
+    + """
+import signal, socket, time
 env = os.environ
-print("rank", env.get("SLURM_PROCID"), "on", socket.gethostname(), "of", env.get("GLOBAL_WORLD_SIZE"),
+say("rank", env.get("SLURM_PROCID"), "on", socket.gethostname(), "of", env.get("GLOBAL_WORLD_SIZE"),
       "tmp", env["SLURM_TMPDIR"], oct(os.stat(env["SLURM_TMPDIR"]).st_mode & 0o777), "args", sys.argv[1:],
       "meet", env["MASTER_ADDR"], env["MASTER_PORT"], "gpus", env.get("CUDA_VISIBLE_DEVICES"),
       "out", os.path.isdir(env["OUTPUT_DIR"]),
-      "cwd", os.getcwd() == env["source_dir"] == env["SOURCE_DIR"], flush=True)
+      "cwd", os.getcwd() == env["source_dir"] == env["SOURCE_DIR"])
+sys.stdout.flush()
 open(os.path.join(env["SLURM_TMPDIR"], "written-" + env["SLURM_PROCID"]), "w").write("x")
 if env["SLURM_PROCID"] == env.get("FAIL_RANK"):
     time.sleep(1)
     os.kill(os.getpid(), int(env["KILL"])) if "KILL" in env else sys.exit(7)
-time.sleep(float(env.get("NAP", 0)))
+time.sleep(float(env.get("NAP", 0)) if "SLURM_RESTART_COUNT" not in env else 0)
 """
+)
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def probe(desk: Desk) -> Desk:
 
 
 def test_two_nodes_of_two_gpus_train_with_lightning(desk: Desk) -> None:
-    done = desk.hpcsubmit("--gpus", "2", "--num-nodes", "2", "--cpus", "4", "--follow", timeout=300)
+    done = desk.hpcsubmit("--gpus", "2", "--num-nodes", "2", "--cpus", "4", "--follow", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     _check_training(done.stdout)
 
@@ -50,7 +56,7 @@ def test_two_nodes_of_two_gpus_train_with_torchrun(desk: Desk) -> None:
         "4",
         "--follow",
     ]
-    done = desk.hpcsubmit(*words, timeout=300)
+    done = desk.hpcsubmit(*words, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     _check_training(done.stdout)
 
@@ -129,7 +135,7 @@ def test_names_with_blanks_quotes_percent_and_umlauts_work(desk: Desk) -> None:
     strange = desk.cluster.shared(folder)
     (strange / "probe.py").write_text(PROBE)
     (strange / "experiment_configurations.txt").write_text("python probe.py\n")
-    done = desk.cluster.run([str(desk.tool), "--follow", "-e", "a.b-c_1"], cwd=folder, timeout=120)
+    done = desk.cluster.run([str(desk.tool), "--follow", "-e", "a.b-c_1"], cwd=folder, timeout=600)
     desk.cluster.run(["rm", "-rf", folder])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cwd True" in done.stdout

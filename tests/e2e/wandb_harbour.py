@@ -34,7 +34,7 @@ class WandbDesk:
         return {"WANDB_BASE_URL": self.url, "WANDB_ENTITY": "lab", "WANDB_PROJECT": "gan"}
 
     def hpcsubmit(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return self.desk.hpcsubmit(*argv, environ=self.environ)
+        return self.desk.hpcsubmit(*argv, environ=self.environ, timeout=600)
 
     def create(self, text: str) -> list[str]:
         """Make the sweeps of a file; returns ENTITY/PROJECT/ID of each."""
@@ -52,7 +52,7 @@ class WandbDesk:
     def kill_server(self) -> None:
         """End the server at once, as when its machine loses power."""
         os.killpg(self.server.pid, signal.SIGKILL)
-        self.server.wait(timeout=20)
+        self.server.wait(timeout=60)
 
     def submit_offline(self) -> int:
         """Submit sweeper.yml without a server, and return the array's job."""
@@ -67,8 +67,24 @@ class WandbDesk:
             "-c",
             f"import urllib.request as r; print(r.urlopen('{self.url}/_state').read().decode())",
         ]
-        found: dict[str, Any] = json.loads(self.desk.cluster.run(argv).stdout)
+        found: dict[str, Any] = json.loads(self.desk.cluster.run(argv, timeout=180).stdout)
         return found
+
+
+def files_with(text: str, *places: Path) -> list[Path]:
+    """The files below some folders that hold a text; what goes away meanwhile holds none."""
+    walked = (step for place in places for step in os.walk(place))
+    found = [path for folder, _, names in walked for path in (Path(folder, name) for name in names)]
+    assert found, places
+    return [path for path in found if path.is_file() and text.encode() in contents(path)]
+
+
+def contents(path: Path) -> bytes:
+    """What a file holds; none where it has gone, as a file in /proc does with its process."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _installed() -> Path:
@@ -108,7 +124,7 @@ def wandb_desk(desk: Desk) -> Iterator[WandbDesk]:
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGINT)
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
         credentials.unlink()
         link.unlink()
         link.symlink_to(before)

@@ -21,7 +21,7 @@ def test_a_dry_run_prints_the_golden_script_byte_for_byte(tmp_path: Path) -> Non
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SCRATCH": str(scratch), "CC_CLUSTER": "cedar"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     shown = done.stdout
@@ -40,7 +40,7 @@ def test_the_schema_of_the_application_file_is_in_the_wheel() -> None:
         [str(Path(sys.executable).with_name("hpcsubmit")), "init", "--schema"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == (HERE.parents[1] / "templates" / "hpcsubmit.schema.json").read_text("utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 COMMAND = (sys.executable, "-P", "-m", "hpcsubmit.local")
-SECONDS = 20.0
+SECONDS = 120.0
 T = TypeVar("T")
 _FIELD = re.compile(r"(\S+?)=(.*?)(?= \S+?=|$)")
 
@@ -50,6 +50,7 @@ class Cluster:
             "HOME": str(root / "home"),
             "TMPDIR": str(root / "tmp"),
             "XDG_STATE_HOME": str(root / "state"),
+            "TZ": "UTC",
             "HPCSUBMIT_LOCAL_KILL_WAIT": "1",
         }
         return cls(root, environ)
@@ -128,6 +129,11 @@ class Cluster:
             lambda: None if (shown := self.show(job))["JobState"] in running else shown,
             f"the end of job {job}",
         )
+
+    def at_rest(self) -> None:
+        """Waits until every runner has put down its last record: a job's end can be seen a little before."""
+        marks = [self.state / kind for kind in ("active", "arrays")]
+        until(lambda: not [mark for folder in marks for mark in folder.glob("*")], "the runners to end")
 
     def written(self, path: Path) -> str:
         """Waits until a job has written something there."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded import COMMAND, Cluster, lives, until, variables
+from local.embedded import COMMAND, SECONDS, Cluster, lives, until, variables
 
 # Leaves a process behind that has its own session, its own parent and no ear for TERM.
 STUBBORN = """
@@ -53,11 +53,9 @@ def test_a_failed_job_tells_its_exit_code_as_slurm_does(cluster: Cluster, body: 
 
 
 def test_sbatch_closes_its_pipes_and_returns_while_the_job_runs_on(cluster: Cluster) -> None:
-    script = cluster.script("sleep 60", "--output=%j.out")
-    before = time.monotonic()
+    script = cluster.script("sleep 600", "--output=%j.out")
     said = cluster.run("sbatch", script)  # subprocess reads both pipes to their ends
     assert said.stdout == "Submitted batch job 1\n"
-    assert time.monotonic() - before < 10
     assert cluster.show(1)["JobState"] == "RUNNING"
 
 
@@ -100,7 +98,7 @@ def test_the_batch_script_finds_the_job_in_its_environment(cluster: Cluster) -> 
 
 
 def test_every_node_has_a_private_folder(cluster: Cluster) -> None:
-    job = cluster.submit("srun stat -c '%a %n' \"$SLURM_TMPDIR\"; " + NOTE_FOLDERS + "sleep 30", "--nodes=2")
+    job = cluster.submit("srun stat -c '%a %n' \"$SLURM_TMPDIR\"; " + NOTE_FOLDERS + "sleep 300", "--nodes=2")
     folders = [Path(line) for line in until(lambda: _two_lines(cluster.work / "folders"), "two folders")]
     assert sorted(path.name for path in folders) == ["local1", "local2"]
     assert folders[0].parent == folders[1].parent
@@ -115,12 +113,19 @@ def _two_lines(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ending", "state"),
-    [("true", "COMPLETED"), ("exit 1", "FAILED"), ("kill -9 $$", "FAILED"), ("sleep 60", "TIMEOUT")],
+    ("ending", "state", "limit"),
+    [
+        ("true", "COMPLETED", "10:00"),
+        ("exit 1", "FAILED", "10:00"),
+        ("kill -9 $$", "FAILED", "10:00"),
+        ("sleep 600", "TIMEOUT", "0:08"),  # a slow machine needs some of them for what comes before
+    ],
 )
-def test_the_node_folders_are_gone_however_the_job_ended(cluster: Cluster, ending: str, state: str) -> None:
+def test_the_node_folders_are_gone_however_the_job_ended(
+    cluster: Cluster, ending: str, state: str, limit: str
+) -> None:
     read_only = "mkdir -p $SLURM_TMPDIR/a/b && touch $SLURM_TMPDIR/a/b/c && chmod -R a-w $SLURM_TMPDIR/a\n"
-    job = cluster.submit(NOTE_FOLDERS + read_only + ending, "--nodes=2", "--time=0:02")
+    job = cluster.submit(NOTE_FOLDERS + read_only + ending, "--nodes=2", f"--time={limit}")
     assert cluster.end(job)["JobState"] == state
     assert len((cluster.work / "folders").read_text().splitlines()) == 2
     assert cluster.node_folders == []
@@ -143,9 +148,9 @@ def test_cancel_ends_the_whole_tree_and_removes_the_folders(cluster: Cluster) ->
 
 def test_cancel_reaches_the_script_and_every_task_and_waits_for_their_traps(cluster: Cluster) -> None:
     ends = "sleep 0.2; echo task $SLURM_PROCID ends; exit 0"
-    cluster.script(f"trap '{ends}' TERM; echo > up.$SLURM_PROCID; sleep 60 & wait", name="task.sh")
+    cluster.script(f"trap '{ends}' TERM; echo > up.$SLURM_PROCID; sleep 300 & wait", name="task.sh")
     body = "trap 'wait $p; echo script ends; exit 0' TERM\nsrun bash task.sh & p=$!\nwait $p"
-    job = cluster.submit(body, "--nodes=2", HPCSUBMIT_LOCAL_KILL_WAIT="10")
+    job = cluster.submit(body, "--nodes=2", HPCSUBMIT_LOCAL_KILL_WAIT="100")
     for rank in (0, 1):
         cluster.written(cluster.work / f"up.{rank}")
     cluster.run("scancel", job)
@@ -157,8 +162,8 @@ def test_cancel_reaches_the_script_and_every_task_and_waits_for_their_traps(clus
 
 
 def test_a_job_that_is_being_ended_starts_no_more_steps(cluster: Cluster) -> None:
-    body = "trap 'srun echo late; echo rc $?; exit 0' TERM; echo > up; sleep 60 & wait"
-    job = cluster.submit(body)
+    body = "trap 'srun echo late; echo rc $?; exit 0' TERM; echo > up; sleep 300 & wait"
+    job = cluster.submit(body, HPCSUBMIT_LOCAL_KILL_WAIT="100")  # srun has to start in it
     cluster.written(cluster.work / "up")
     cluster.run("scancel", job)
     cluster.end(job)
@@ -169,12 +174,13 @@ def test_a_job_that_is_being_ended_starts_no_more_steps(cluster: Cluster) -> Non
 
 def test_the_time_limit_ends_a_job_with_term_then_kill(cluster: Cluster) -> None:
     before = time.monotonic()
-    job = cluster.submit("trap 'echo got TERM' TERM; while :; do sleep 0.1; done", "--time=0:01")
+    body = "trap 'echo got TERM' TERM; while :; do sleep 0.1; done"
+    job = cluster.submit(body, "--time=0:05", HPCSUBMIT_LOCAL_KILL_WAIT="5")
     shown = cluster.end(job)
     assert (shown["JobState"], shown["ExitCode"], shown["Reason"]) == ("TIMEOUT", "0:0", "TimeLimit")
     assert "got TERM" in cluster.log(job)
     assert "DUE TO TIME LIMIT ***" in cluster.log(job)
-    assert time.monotonic() - before > 2
+    assert time.monotonic() - before > 10
 
 
 def test_what_a_script_leaves_running_ends_with_it(cluster: Cluster) -> None:
@@ -184,11 +190,13 @@ def test_what_a_script_leaves_running_ends_with_it(cluster: Cluster) -> None:
 
 
 def test_the_same_session_can_submit_from_within_a_job(cluster: Cluster) -> None:
-    cluster.script("sleep 1; echo second > second", "--output=second.out", name="second.sh")
+    wait = "while [ ! -e go ]; do sleep 0.02; done; echo second > second"
+    cluster.script(wait, "--output=second.out", name="second.sh")
     job = cluster.submit("srun sbatch second.sh; squeue -h -o %j-%T")
     assert cluster.end(job)["JobState"] == "COMPLETED"
     assert "Submitted batch job 2" in cluster.log(job)
     assert "second.sh-RUNNING" in cluster.log(job)
+    (cluster.work / "go").touch()
     assert cluster.written(cluster.work / "second") == "second\n"
     assert cluster.end(2)["JobState"] == "COMPLETED"
 
@@ -218,16 +226,17 @@ def test_ten_submissions_at_once_get_ten_ids(cluster: Cluster) -> None:
         )
         for _ in range(10)
     ]
-    ids = sorted(int(process.communicate(timeout=20)[0]) for process in started)
+    ids = sorted(int(process.communicate(timeout=SECONDS)[0]) for process in started)
     assert ids == list(range(1, 11))
     assert {cluster.end(job)["JobState"] for job in ids} == {"COMPLETED"}
 
 
 def test_no_secret_of_the_environment_is_written_down(cluster: Cluster) -> None:
-    job = cluster.submit("srun true; echo > up; sleep 60", "--nodes=2", WANDB_API_KEY="s3cr3t-k3y")
+    job = cluster.submit("srun true; echo > up; sleep 300", "--nodes=2", WANDB_API_KEY="s3cr3t-k3y")
     cluster.written(cluster.work / "up")
     cluster.run("scancel", job)
     cluster.end(job)
+    cluster.at_rest()
     files = [path for path in cluster.root.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path for path in files if b"s3cr3t-k3y" in path.read_bytes()] == []
@@ -243,8 +252,9 @@ def test_a_users_modules_do_not_reach_the_stand_ins(cluster: Cluster) -> None:
 
 
 def test_the_script_is_copied_at_submission(cluster: Cluster) -> None:
-    job = cluster.submit("sleep 0.5\necho first", name="edited.sh")
+    job = cluster.submit("while [ ! -e go ]; do sleep 0.02; done\necho first", name="edited.sh")
     (cluster.work / "edited.sh").write_text("#!/bin/bash\necho second\n")
+    (cluster.work / "go").touch()
     cluster.end(job)
     assert cluster.log(job) == "first\n"
 

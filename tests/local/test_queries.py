@@ -8,8 +8,8 @@ from local.embedded import Cluster
 
 
 def test_squeue_prints_active_jobs_in_the_form_asked_for(cluster: Cluster) -> None:
-    first = cluster.submit("sleep 60", "--job-name=one", "--nodes=2", "--time=1-2:03", "--comment=run=r1")
-    second = cluster.submit("sleep 60", "--job-name=two")
+    first = cluster.submit("sleep 600", "--job-name=one", "--nodes=2", "--time=1-2:03", "--comment=run=r1")
+    second = cluster.submit("sleep 600", "--job-name=two")
     form = "--format=%i|%T|%t|%r|%N|%l|%k|%j|%o|%D|%5i|%.5i|%u %%"
     said = cluster.run("squeue", "--noheader", "--me", form)
     user = cluster.show(first)["UserId"].partition("(")[0]
@@ -70,7 +70,7 @@ def test_cancelling_a_job_that_has_ended_is_no_error(cluster: Cluster) -> None:
 
 
 def test_scontrol_shows_a_job_line_by_line_and_in_one_line(cluster: Cluster) -> None:
-    job = cluster.submit("sleep 60", "--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=3", "--time=90")
+    job = cluster.submit("sleep 600", "--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=3", "--time=90")
     said = cluster.run("scontrol", "show", "job", job)
     assert said.stdout.startswith(f"JobId={job} JobName=job.sh\n   UserId=")
     shown = cluster.show(job)
@@ -96,10 +96,10 @@ def test_scontrol_knows_hosts_nodes_and_the_configuration(cluster: Cluster) -> N
 
 def test_records_older_than_thirty_days_go_but_never_the_newest(cluster: Cluster) -> None:
     jobs = [cluster.submit("true") for _ in range(3)]
+    cluster.at_rest()
     for job in jobs:
-        cluster.end(job)
         os.utime(cluster.state / "jobs" / str(job), (0, 0))
-    running = cluster.submit("sleep 60")
+    running = cluster.submit("sleep 600")
     os.utime(cluster.state / "jobs" / str(running), (0, 0))
     last = cluster.submit("true")
     assert sorted(path.name for path in (cluster.state / "jobs").iterdir()) == ["4", "5"]

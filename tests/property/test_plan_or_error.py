@@ -1,5 +1,6 @@
 """plan() gives a Plan or an HpcSubmitError and nothing else; every plan becomes a script that bash reads."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -186,6 +187,7 @@ def test_every_script_is_read_by_bash(cases: list[tuple[Request, Profile, Contex
         assert lines[1 : 1 + len(directives)] == directives, "sbatch stops at the first other line"
     done = subprocess.run(
         ["bash", "-c", 'for s; do bash -n -c "$s" || { printf "%s" "$s"; exit 1; }; done', "bash", *scripts],
+        env={"PATH": os.environ["PATH"]},  # bash complains of a locale that the machine does not have
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,5 +1,6 @@
 """What templates print is what a real bash reads, whatever the value."""
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,8 @@ NAMES = st.text(
 
 
 def bash(script: str) -> bytes:
-    done = subprocess.run(["bash", "-s"], input=script.encode(), capture_output=True, timeout=60)
+    environ = {"PATH": os.environ["PATH"]}  # bash complains of a locale that the machine does not have
+    done = subprocess.run(["bash", "-s"], input=script.encode(), env=environ, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
 

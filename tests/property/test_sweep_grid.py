@@ -96,14 +96,18 @@ printf '%s\0' "$WANDB_RUN_GROUP" "${words[@]}"
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0$"), max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(WORDS, min_size=1, max_size=5), WORDS.filter(bool))
 def test_words_and_variables_reach_bash_byte_for_byte(tmp_path: Path, words: list[str], name: str) -> None:
     sweep = spec({"n": {"value": 1}}, trials=1, command=["python", *words], name=name)
     (tmp_path / "sweep.json").write_text(json.dumps(sweep), "utf-8")
     take = [trial.__file__, "take", f"{tmp_path}/sweep.json", "1", f"{tmp_path}/command"]
-    subprocess.run([sys.executable, "-I", *take], check=True, timeout=20)
+    subprocess.run([sys.executable, "-I", *take], check=True, timeout=60)
     done = subprocess.run(
-        ["bash", "-c", READ, "bash", tmp_path / "command"], capture_output=True, check=True, timeout=20
+        ["bash", "-c", READ, "bash", tmp_path / "command"], capture_output=True, check=True, timeout=60
     )
     assert done.stdout.decode("utf-8").split("\0")[:-1] == [name, "python", *words]

@@ -25,7 +25,7 @@ ONE_RUN = f"""{HEAD}
 words = ["/usr/bin/env", "python", "main.py", f"--n={{number}}"]
 run = subprocess.Popen(words, env={{**os.environ, "WANDB_RUN_ID": f"run{{number}}"}})
 signal.signal(signal.SIGTERM, lambda *_: run.terminate())
-print("agent saw", run.wait(), flush=True)
+print(f"agent saw {{run.wait()}}\\n", end="", flush=True)
 """
 STOPS_IT = f"""{HEAD}
 import time
@@ -33,7 +33,7 @@ run = subprocess.Popen(["python", "main.py"], env={{**os.environ, "WANDB_RUN_ID"
 while not os.path.exists(os.path.join(there, "pid")):
     time.sleep(0.05)
 run.terminate()
-print("agent saw", run.wait(), flush=True)
+print(f"agent saw {{run.wait()}}\\n", end="", flush=True)
 """
 WAITS = """
 import signal, time
@@ -123,7 +123,7 @@ def test_a_run_that_slurm_ends_goes_on_after_a_requeue(node: TaskNode) -> None:
     process = node.start(1)
     node.wait_for("ready")
     node.terminate(process)
-    assert process.wait(timeout=40) == 5, node.output
+    assert process.wait(timeout=120) == 5, node.output
     assert node.trial(1) == {}
     node.program()
     assert node.run(1) == 0, node.output

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.rank_programs import SAY
 from hpcsubmit.application import Application, application_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.project import find_project
@@ -163,7 +164,7 @@ def test_a_job_runs_what_the_file_says(sandbox: Sandbox) -> None:
     )
     (sandbox.bin / "sbatch").unlink()
     sandbox.write(
-        "import os\nprint(os.environ['RANK'], 'of', os.environ['WORLD_SIZE'], os.environ['EXP_NAME'])\n",
+        f"{SAY}say(os.environ['RANK'], 'of', os.environ['WORLD_SIZE'], os.environ['EXP_NAME'])\n",
         sandbox.project / "main.py",
     )
     environ = {name: value for name, value in sandbox.environ.items() if name != "HPCSUBMIT_CLUSTER"}

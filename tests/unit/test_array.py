@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpcsubmit.array import Array, Limits, array_of
@@ -136,6 +136,7 @@ def test_a_slurm_without_arrays_is_an_error(size: int) -> None:
     assert hint == "submit single jobs, or ask the site's support for arrays"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(1, 5000),
     st.integers(2, 1200),

@@ -152,7 +152,7 @@ def test_ctrl_c_stops_the_waiting_and_the_jobs_go_on(cluster: Cluster) -> None:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)][1] == "n2  nothing to remove\n"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=120)
     assert process.returncode == 130
     folder = cluster.kept_logs()[0].parent
     assert f"the jobs go on; what they did will be in {folder}\n" in told

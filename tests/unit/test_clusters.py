@@ -66,10 +66,10 @@ def test_the_cluster_name_is_read_from_slurms_configuration_first(sandbox: Sandb
 
 
 def test_a_hanging_scontrol_costs_two_seconds_and_no_more(sandbox: Sandbox) -> None:
-    sandbox.install("scontrol", "#!/bin/sh\nexec sleep 30\n")
+    sandbox.install("scontrol", "#!/bin/sh\nexec sleep 300\n")
     began = time.monotonic()
     assert chosen(sandbox) == "generic (a Slurm cluster without a profile)"
-    assert 2 <= time.monotonic() - began < 10
+    assert 2 <= time.monotonic() - began < 30
 
 
 def test_without_sbatch_the_job_runs_on_this_machine_with_a_note(sandbox: Sandbox) -> None:

@@ -184,16 +184,23 @@ def test_a_signal_while_packing_leaves_no_record_and_nothing_unfinished(
     with (scratch / "datasets" / "huge").open("wb") as file:
         file.truncate(20 << 30)
     unfinished = scratch / "hpcsubmit" / "data" / "unfinished"
+
+    def is_written(path: Path) -> bool:
+        try:
+            return path.stat().st_size > 0
+        except FileNotFoundError:  # a small archive, which is finished by now
+            return False
+
     argv = [*HPCSUBMIT, "--data", "datasets"]
     with subprocess.Popen(
         argv, cwd=sandbox.project, env=sandbox.environ, stderr=subprocess.PIPE, text=True
     ) as packing:
-        deadline = time.monotonic() + 30
-        while not (unfinished.is_dir() and any(path.stat().st_size for path in unfinished.iterdir())):
+        deadline = time.monotonic() + 120
+        while not (unfinished.is_dir() and any(map(is_written, unfinished.iterdir()))):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         packing.send_signal(number)
-        _, said = packing.communicate(timeout=30)
+        _, said = packing.communicate(timeout=120)
     assert packing.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
     assert not any("packed " in line for line in said.splitlines())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builds import BACKEND, environments, installed, run, without_environment, without_uv
+from e2e.rank_programs import SAY
 from hpcsubmit.environments.layout import STAMP
 from sandbox import HPCSUBMIT, Sandbox
 from wheels import make_wheel
@@ -16,6 +17,12 @@ from wheels import make_wheel
 @pytest.fixture
 def bare(sandbox: Sandbox) -> Sandbox:
     return without_environment(sandbox)
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """What changes when a file is written anew, or a folder gets other files; reading it changes nothing."""
+    seen = path.stat()
+    return seen.st_ino, seen.st_ctime_ns
 
 
 @pytest.mark.parametrize("builder", ["uv", "pip"])
@@ -36,10 +43,10 @@ def test_an_environment_is_built_once_from_the_wheelhouse_of_pips_settings(
     assert log
     assert log in said.stderr, "what was in view is in the log"
     stamp = path / STAMP
-    before = stamp.stat()
+    before = version_of(stamp)
     again = run(bare, tool=tool)
     assert (again.code, again.stderr.count("building")) == (0, 0)
-    assert stamp.stat() == before
+    assert version_of(stamp) == before
 
 
 def test_an_environment_is_built_from_each_kind_of_source(bare: Sandbox) -> None:
@@ -164,7 +171,7 @@ def test_a_folder_with_blanks_and_quotes_is_a_place_to_build_in(bare: Sandbox) -
     project = bare.root / "it's 50% of $HOME"
     bare.project.rename(project)
     done = subprocess.run(
-        HPCSUBMIT, cwd=project, env=bare.environ, capture_output=True, text=True, timeout=60
+        HPCSUBMIT, cwd=project, env=bare.environ, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     (path,) = (each for each in (project / ".virtual_envs").iterdir() if each.is_dir())
@@ -199,9 +206,9 @@ def test_the_archive_for_the_nodes_is_packed_once_and_its_list_is_right(bare: Sa
     assert int(used.split()[0]) <= int(room)
     script = (bare.root / "submitted.sh").read_text()
     assert f"stage_in environment {manifest} {archives} virtual_env direct\n" in script
-    before = archives.stat()
+    before = version_of(archives)
     assert run(bare, "--env-on-node").code == 0
-    assert archives.stat() == before
+    assert version_of(archives) == before
 
 
 @pytest.mark.parametrize("builder", ["uv", "pip"])
@@ -209,7 +216,7 @@ def test_on_the_node_commands_name_the_place_there(bare: Sandbox, builder: str) 
     """The real job, on the embedded cluster: two nodes, each with a disk of its own."""
     tool = HPCSUBMIT if builder == "uv" else without_uv(bare)
     bare.write(
-        "import alpha, os, subprocess, sys\n"
+        f"{SAY}import alpha, subprocess\n"
         "said = subprocess.check_output(['alpha-tool'], text=True).split()\n"
         "there = os.environ['VIRTUAL_ENV']\n"
         "files = [sys.prefix, said[2], os.path.dirname(os.path.dirname(sys.executable)), alpha.__file__]\n"
@@ -217,7 +224,7 @@ def test_on_the_node_commands_name_the_place_there(bare: Sandbox, builder: str) 
         "assert there.startswith(os.environ['TMPDIR']), there\n"
         "texts = [open(there + '/bin/' + n, errors='replace').read() for n in os.listdir(there + '/bin')]\n"
         "assert not any('.virtual_envs' in text for text in texts)\n"
-        "print('well', os.path.isdir(os.environ['SLURM_TMPDIR'] + '/virtual_env'), flush=True)\n",
+        "say('well', os.path.isdir(os.environ['SLURM_TMPDIR'] + '/virtual_env'))\n",
         bare.project / "main.py",
     )
     bare.environ["TMPDIR"] = str(bare.root / "tmp")

@@ -2,7 +2,6 @@
 
 import io
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -122,10 +121,13 @@ def test_few_questions_are_asked_however_many_tasks_there_are(watched: Watched) 
         watched.tells("sacct", "4242_[1-500]|CANCELLED|0:0", "4250_[1-500]|COMPLETED|0:0")
         watched.tells("squeue")
 
-    ends = threading.Timer(0.5, end)
-    ends.start()
-    followed = watched.follow(run)
-    ends.join()
+    def told(text: str) -> None:
+        if text == "1000 running":
+            end()
+
+    environ = {"PATH": f"{watched.bin}:/usr/bin:/bin"}
+    scheduler = Scheduler(host=Host(environ=environ), environ=environ)
+    followed = follow_array(run, scheduler=scheduler, output=watched.output, progress=told)
     assert (followed.code, len(followed.failed)) == (1, 500)
     assert watched.text.count("==> task ") == 1000
     commands = [line.split()[0] for line in watched.asked.read_text().splitlines()]

@@ -1,6 +1,7 @@
 """`hpcsubmit init`: the first hpcsubmit.yaml of a project."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def found(sandbox: Sandbox) -> Found:
 
 
 def test_an_empty_folder_gets_a_file_to_fill_in(bare: Sandbox) -> None:
-    said = bare.hpcsubmit("init")
+    mask = os.umask(0o022)
+    try:
+        said = bare.hpcsubmit("init")
+    finally:
+        os.umask(mask)
     path = bare.project / "hpcsubmit.yaml"
     assert (said.code, said.stdout) == (0, f"{path}\n")
     assert said.stderr == "look at it, then at what it does: hpcsubmit --dry-run\n"

@@ -30,8 +30,9 @@ def at_a_terminal(
         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the controlling terminal
     )
     os.close(theirs)
-    shown, deadline = b"", time.monotonic() + 30
+    shown, deadline = b"", time.monotonic() + 120
     while time.monotonic() < deadline:
+        ended = process.poll() is not None  # before the look: what is said last is read
         ready, _, _ = select.select([ours], [], [], 0.05)
         try:
             shown += os.read(ours, 65536) if ready else b""
@@ -40,10 +41,10 @@ def at_a_terminal(
         if typed and question in shown:
             os.write(ours, typed)
             typed = b""
-        if process.poll() is not None and not ready:
+        if ended and not ready:
             break
     os.close(ours)
-    return process.wait(timeout=30), shown
+    return process.wait(timeout=120), shown
 
 
 def submitted(sandbox: Sandbox) -> bool:

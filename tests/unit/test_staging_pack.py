@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -131,6 +132,8 @@ class Told:
     def advanced(self, done, total):
         self.steps += 1
         print(f"packing {self.steps}", flush=True)
+        if self.steps == int(sys.argv[3]):
+            sys.stdin.read(1)
     def waits(self):
         print("waiting", flush=True)
 
@@ -140,12 +143,15 @@ print("seen", flush=True)
 pack(snapshot, host=host, read_rate=100, progress=Told())
 print("packed", flush=True)
 """
-"""What a submission does, in a process of its own."""
+"""What a submission does, in a process of its own; at one step it waits for its input, or for its end."""
 
 
-def start(data: Data, compress: str = "none", user: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def start(
+    data: Data, compress: str = "none", user: tuple[str, ...] = (), *, stops_at: int = 0
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*user, sys.executable, "-P", "-c", STAGE, data.scratch, compress],
+        [*user, sys.executable, "-P", "-c", STAGE, data.scratch, compress, str(stops_at)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -163,7 +169,7 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 def wait_until_all_have_ended(group: int) -> None:
     """Until no process of a session is left: workers end by themselves when their parent was killed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while any(f" {group} {group} " in seen for seen in stats()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -186,10 +192,10 @@ def test_a_packing_that_is_killed_leaves_nothing_that_is_used(
     data: Data, tmp_path: Path, step: int, compress: str
 ) -> None:
     make_large(data, 2)
-    killed = start(data, compress)
+    killed = start(data, compress, stops_at=step)
     wait_for(killed, f"packing {step}")
     killed.kill()
-    killed.communicate(timeout=20)
+    killed.communicate(timeout=120)
     wait_until_all_have_ended(killed.pid)
     assert list(data.store.manifests()) == []
     snapshot = data.look(compress=compress)
@@ -203,23 +209,30 @@ def test_a_packing_that_is_killed_leaves_nothing_that_is_used(
 
 def test_ctrl_c_ends_all_workers_and_leaves_no_unfinished_file(data: Data) -> None:
     make_large(data, 2)
-    interrupted = start(data)
+    interrupted = start(data, stops_at=2)
     wait_for(interrupted, "packing 2")
     os.killpg(interrupted.pid, signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=20)
+    _, errors = interrupted.communicate(timeout=120)
     assert errors.rstrip().endswith("KeyboardInterrupt")
     wait_until_all_have_ended(interrupted.pid)
     nothing_counts(data)
     data.staged()
 
 
+def children() -> set[int]:
+    """The children of this process, also those that other tests have left."""
+    return set(map(int, (Path("/proc/self/task") / str(os.getpid()) / "children").read_text().split()))
+
+
+@dataclass
 class KillsAWorker(Told):
-    """Kills the first child of this process when the packing has begun."""
+    """Kills a worker when the packing has begun."""
+
+    others: set[int] = field(default_factory=children)
 
     def advanced(self, done: int, total: int) -> None:
-        children = Path("/proc/self/task") / str(os.getpid()) / "children"
         if not self.steps:
-            os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+            os.kill(min(children() - self.others), signal.SIGKILL)
         super().advanced(done, total)
 
 
@@ -238,7 +251,7 @@ def test_a_worker_that_is_killed_is_an_error(data: Data) -> None:
 def test_submissions_at_once_pack_each_archive_once(data: Data, count: int) -> None:
     make_large(data, 1)
     processes = [start(data) for _ in range(count)]
-    said = [process.communicate(timeout=120) for process in processes]
+    said = [process.communicate(timeout=300) for process in processes]
     assert [errors for _, errors in said if errors] == []
     assert [out.splitlines()[-1] for out, _ in said] == ["packed"] * count
     assert sum("packing 1\n" in out for out, _ in said) == 1
@@ -247,12 +260,13 @@ def test_submissions_at_once_pack_each_archive_once(data: Data, count: int) -> N
 
 def test_a_second_submission_tells_that_it_waits(data: Data) -> None:
     make_large(data, 2)
-    first = start(data)
+    first = start(data, stops_at=1)
     wait_for(first, "packing 1")
     second = start(data)
-    out, errors = second.communicate(timeout=60)
-    assert (out, errors) == ("seen\nwaiting\npacked\n", "")
-    assert first.communicate(timeout=60)[1] == ""
+    assert second.stdout is not None
+    assert [second.stdout.readline() for _ in range(2)] == ["seen\n", "waiting\n"]
+    assert first.communicate("\n", timeout=120)[1] == ""
+    assert second.communicate(timeout=120) == ("packed\n", "")
 
 
 def test_progress_ends_with_all_bytes(data: Data) -> None:
@@ -298,7 +312,7 @@ def test_a_file_that_may_not_be_read_is_an_error() -> None:
         secret.chmod(0)
         if user:
             os.chown(data.scratch, 65534, 65534)
-        _, errors = start(data, user=user).communicate(timeout=60)
+        _, errors = start(data, user=user).communicate(timeout=120)
         nothing_counts(data)
     said = errors.splitlines()[-1]
     assert said.endswith(f"HpcSubmitError: {str(secret)!r} cannot be read: Permission denied")
@@ -320,8 +334,9 @@ def test_a_folder_that_may_not_be_read_is_an_error() -> None:
                 STAGE.replace('"data"', repr(words)),
                 data.scratch,
                 "none",
+                "0",
             ]
-            done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
             said = f"HpcSubmitError: {data.scratch}/data/closed cannot be read: Permission denied"
             assert done.stderr.splitlines()[-1].endswith(said)
         (data.scratch / "data/closed").chmod(0o700)

@@ -20,7 +20,7 @@ def found_with(folder: Path) -> str:
     """What a Python finds whose modules include those of a folder."""
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     argv = [sys.executable, "-c", FIND]
-    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def test_hpcsubmits_own_python_is_taken_where_it_has_wandb(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_python_of_the_environment_is_taken_where_that_has_wandb(sandbox: Sa
 
 def test_an_answer_that_does_not_come_is_not_waited_for(sandbox: Sandbox) -> None:
     python = WandbPython(sandbox).python
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.write_text("#!/bin/sh\nexec sleep 300\n")
     host = Host(environ={**sandbox.environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://n1:9"})
     with pytest.raises(HpcSubmitError) as raised:
         ask({"action": "version"}, host, python.parents[1], timeout=0.3)

@@ -1,5 +1,6 @@
 """`hpcsubmit sweep sync`: what is uploaded, what is left alone, and what is said of it."""
 
+import itertools
 import json
 import os
 import signal
@@ -64,7 +65,7 @@ def user(sandbox: Sandbox) -> User:
     return User(sandbox)
 
 
-def until(true: Callable[[], object], what: str, timeout: float = 30) -> None:
+def until(true: Callable[[], object], what: str, timeout: float = 120) -> None:
     deadline = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < deadline, f"{what} did not come within {timeout} s"
@@ -98,12 +99,20 @@ def test_the_job_names_the_sweep_too(user: User) -> None:
     assert user.sandbox.hpcsubmit("sweep", "sync", "4242").stdout == "uploaded 1\n"
 
 
-def test_a_folder_that_was_copied_since_is_still_the_same(user: User) -> None:
-    (folder,) = user.ran("ok")
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+@pytest.mark.parametrize("word", ["ok", "cut"])
+def test_a_folder_that_was_copied_since_is_still_the_same(
+    user: User, word: str, order: tuple[int, ...]
+) -> None:
+    """A copy may give its files new times, one after another in any order."""
+    (folder,) = user.ran(word)
     user.syncs()
-    for path in folder.iterdir():
-        path.touch()
-    (folder / "run-r1-1.wandb").touch()
+    (folder / "run-r1-1.wandb.synced").touch()
+    now = time.time()
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    assert [path.name for path in files] == [".hpcsubmit-synced", "run-r1-1.wandb", "run-r1-1.wandb.synced"]
+    for path, later in zip(files, order, strict=True):
+        os.utime(path, (now + later, now + later))
     assert user.syncs().stdout == "nothing to upload: already there 1\n"
 
 
@@ -178,7 +187,7 @@ def test_four_runs_are_uploaded_side_by_side(user: User) -> None:
     process = user.starts()
     until(lambda: len(user.wandb.asked()) == 4, "the fourth upload")
     user.wandb.go()
-    assert process.communicate(timeout=60)[0] == "uploaded 6\n"
+    assert process.communicate(timeout=120)[0] == "uploaded 6\n"
     assert user.wandb.most_at_once() == 4
 
 
@@ -373,7 +382,7 @@ def test_two_at_once_do_not_upload_twice(user: User) -> None:
     assert said.error == f"the runs of {RUN_ID} are being uploaded by another hpcsubmit sweep sync"
     assert said.hint.startswith("wait for it to end")
     process.kill()  # its uploads go on, and nobody begins them again meanwhile
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert user.syncs().error == said.error
     user.wandb.go()
     until(lambda: user.syncs().stdout == "nothing to upload: already there 2\n", "the end of the uploads")
@@ -387,7 +396,7 @@ def test_what_another_has_uploaded_while_the_server_was_asked_is_not_sent_again(
     until(lambda: user.wandb.was_asked, "the question")
     (folder / "run-r1-1.wandb.synced").touch()
     user.wandb.go()
-    assert process.communicate(timeout=60)[0] == "uploaded 1, already there 1\n"
+    assert process.communicate(timeout=120)[0] == "uploaded 1, already there 1\n"
     assert user.wandb.folders() == ["offline-run-20260201_000001-r1-2"]
 
 
@@ -399,7 +408,7 @@ def test_ctrl_c_waits_for_the_uploads_that_have_begun(user: User) -> None:
     assert process.stderr is not None
     assert process.stderr.readline() == "no further upload begins; those that have begun are waited for\n"
     user.wandb.go()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode not in (0, 1)
     assert user.syncs().stdout == "uploaded 2, already there 4\n"
     assert len(user.wandb.asked()) == 6

@@ -19,7 +19,7 @@ install_apptainer() {
   (
     # 9 is the lock: what apt starts must not hold it.
     exec 9>&-
-    cd "$APPTAINER.apt" && fetch_packages apptainer libc6 \
+    cd "$APPTAINER.apt" && try_again fetch_packages apptainer libc6 \
       && dpkg-deb -x apptainer_*.deb "$APPTAINER" && dpkg-deb -x libc6_*.deb libc6 \
       && bind_to_libc libc6 && make_it_find_its_files
   ) >"$STATE/apptainer.log" 2>&1 </dev/null \
@@ -34,6 +34,7 @@ fetch_packages() {
   # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' \
     | awk '$1 == "Debian" && !found { print $2; found = 1 }')
+  rm -f ./*.deb
   mkdir -p lists/partial archives/partial
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
     "${mirror:-http://deb.debian.org/debian} sid main" >sources
@@ -44,7 +45,8 @@ Dir::State::lists "$PWD/lists";
 Dir::Cache "$PWD";
 APT::Sandbox::User "root";
 END
-  APT_CONFIG=$PWD/apt.conf apt-get update -q && APT_CONFIG=$PWD/apt.conf apt-get download -q "$@"
+  APT_CONFIG=$PWD/apt.conf apt-get update -q -o Acquire::Retries=5 \
+    && APT_CONFIG=$PWD/apt.conf apt-get download -q -o Acquire::Retries=5 "$@"
 }
 
 # bind_to_libc FOLDER: the programs load the libc that lies there, copied beside them.

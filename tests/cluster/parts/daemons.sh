@@ -34,7 +34,7 @@ answers() {
     mariadb) mariadb-admin --no-defaults -S "$SOCKET" ping >/dev/null 2>&1 ;;
     slurmdbd) is_listening 6819 ;;
     # A bare connection to its port would keep slurmctld busy for seconds.
-    slurmctld) timeout 5 scontrol ping 2>/dev/null | grep -q 'is UP' ;;
+    slurmctld) timeout 20 scontrol ping 2>/dev/null | grep -q 'is UP' ;;
     slurmd) is_listening 6818 ;;
   esac
 }
@@ -56,7 +56,7 @@ keep_daemon() {
 }
 
 wait_for_daemon() {
-  wait_until 60 "an answer from $1 on $HOSTNAME" "the log of $1 in the cluster's log folder" answers "$1"
+  wait_until 300 "an answer from $1 on $HOSTNAME" "the log of $1 in the cluster's log folder" answers "$1"
 }
 
 boot_daemon() {
@@ -69,7 +69,7 @@ end_daemon() {
   [[ -e /run/daemon/$2.pid ]] && is_allowed "$2" || return 0
   # Its keeper waits for it, so until the mark is there this id is nobody else's.
   kill "-$1" "$(<"/run/daemon/$2.pid")"
-  wait_until 60 "the end of $2 on $HOSTNAME" "the log of $2 in the cluster's log folder" is_down "$2"
+  wait_until 300 "the end of $2 on $HOSTNAME" "the log of $2 in the cluster's log folder" is_down "$2"
 }
 
 daemon_command() {

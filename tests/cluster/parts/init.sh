@@ -15,7 +15,7 @@ has_cable() { ip link show dev eth0 >/dev/null 2>&1; }
 
 set_up_network() {
   echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 || true
-  wait_until 30 "the plugging in of the network cable" "the output of testcluster.sh" has_cable
+  wait_until 180 "the plugging in of the network cable" "the output of testcluster.sh" has_cable
   ip link set lo up
   ip addr add "${ADDRESS[$HOSTNAME]}/24" dev eth0
   ip link set eth0 up
@@ -88,7 +88,7 @@ boot_compute() {
   # gres.conf wants character devices: these are /dev/null under other names.
   for number in {0..7}; do mknod -m 666 "/run/gpu/nvidia$number" c 1 3; done
   # A slurmd that finds no slurmctld backs off for ten seconds.
-  for ((try = 0; try < 300; try++)); do
+  for ((try = 0; try < 1200; try++)); do
     ! answers slurmctld || break
     sleep 0.1
   done

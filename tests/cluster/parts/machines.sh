@@ -36,7 +36,7 @@ end_process() {
   local pid
   if pid=$(live_pid "$1"); then
     kill -KILL "$pid" 2>/dev/null || true
-    wait_until 20 "the end of process $pid ($1)" "/proc/$pid/stack" is_gone "$1"
+    wait_until 120 "the end of process $pid ($1)" "/proc/$pid/stack" is_gone "$1"
   fi
   rm -f "$AREA/run/$1.process"
 }
@@ -65,7 +65,7 @@ start_switch() {
       ip link set testswitch up
       exec sleep infinity'
   ) </dev/null >>"$AREA/log/switch.log" 2>&1 &
-  wait_until 10 "the start of the switch of $CLUSTER" "$AREA/log/switch.log" switch_is_ready
+  wait_until 120 "the start of the switch of $CLUSTER" "$AREA/log/switch.log" switch_is_ready
 }
 
 # join_cgroups NAME: puts the calling process into groups of the machine's own, below the ones
@@ -94,7 +94,7 @@ leave_cgroups() {
   local group
   [[ -f $AREA/run/$1.cgroups ]] || return 0
   while read -r group; do
-    wait_until 20 "the removal of the cgroup" "$group/cgroup.procs" cgroup_is_removed "$group"
+    wait_until 120 "the removal of the cgroup" "$group/cgroup.procs" cgroup_is_removed "$group"
   done <"$AREA/run/$1.cgroups"
   rm "$AREA/run/$1.cgroups"
 }
@@ -131,8 +131,8 @@ power_on() {
       unshare -m -n -u -i -p -C --fork --kill-child=KILL \
       bash "$STATE/scripts/parts/init.sh" "$CLUSTER" "$name"
   ) </dev/null >>"$AREA/log/$name.boot.log" 2>&1 &
-  wait_until 10 "the record of machine $name" "$AREA/log/$name.boot.log" live_pid "$name.outer" >/dev/null
-  wait_until 10 "the start of machine $name" "$AREA/log/$name.boot.log" record_init "$name"
+  wait_until 120 "the record of machine $name" "$AREA/log/$name.boot.log" live_pid "$name.outer" >/dev/null
+  wait_until 120 "the start of machine $name" "$AREA/log/$name.boot.log" record_init "$name"
   pid=$(live_pid switch) || die "the switch of $CLUSTER is not up"
   nsenter -t "$pid" -n ip link del "to-$name" 2>/dev/null || true
   nsenter -t "$pid" -n ip link add "to-$name" master testswitch up \
@@ -146,7 +146,7 @@ is_booted() {
 }
 
 wait_for_boot() {
-  wait_until 90 "the boot of machine $1" "$AREA/log/$1.boot.log and the logs beside it" is_booted "$1"
+  wait_until 600 "the boot of machine $1" "$AREA/log/$1.boot.log and the logs beside it" is_booted "$1"
 }
 
 # power_cut NAME: with process 1 of its namespace the kernel ends everything in the machine.

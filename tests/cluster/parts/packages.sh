@@ -22,10 +22,28 @@ install_packages() {
     exec 9>&-
     export DEBIAN_FRONTEND=noninteractive
     forbid_daemons
-    # A source that fails may not be one that is needed here.
-    apt-get update -q
-    apt-get install -y -q --no-install-recommends "${missing[@]}" && keep_daemons_off
+    try_again fetch_and_install && keep_daemons_off
   ) >"$log" 2>&1 </dev/null || die "apt-get could not install ${missing[*]}; read $log"
+}
+
+# try_again COMMAND...: until it succeeds, where an index or apt's lock is not to be had for a moment.
+try_again() {
+  local pause
+  for pause in 15 60 120; do
+    ! "$@" || return 0
+    sleep "$pause"
+  done
+  "$@"
+}
+
+# Each time from the update on: what an older index names may be gone.
+fetch_and_install() {
+  # What an apt-get left that was killed here.
+  dpkg --configure -a || true
+  # A source that fails may not be one that is needed here.
+  apt-get update -q -o Acquire::Retries=5
+  apt-get install -y -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 \
+    --no-install-recommends "${missing[@]}"
 }
 
 # Debian starts a daemon as it is installed, unless the policy script answers 101 ("forbidden").
