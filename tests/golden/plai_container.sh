@@ -110,18 +110,18 @@ amount() { # BYTES BEGUN: how many, in how long, at what rate
 
 # ---- What the steps that prepare a node have in common
 
-whine() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
+complain() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
   echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
-  sleep 0.3
+  sleep 1
   exit 255 # ends xargs too
 }
 
 check_room() { # KIB INODES FOLDER [CURE]
   local free
   free=$(free_of -Pk "$3")
-  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
+  [ "${free:-$1}" -ge "$1" ] || complain "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
   free=$(free_of -Pi "$3")
-  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || complain "$2 files are to be unpacked, and its disk has room for $free"
 }
 
 free_of() { # OPTION_OF_DF FOLDER: the number before the percentage; a device's name may hold blanks
@@ -290,20 +290,20 @@ _image=/home/u/gan/gan.sif
 prepare_container() { # on a node, before anything starts in the image
   local own="$SLURM_TMPDIR/.hpcsubmit-container" profile=plai machine=x86_64
   [ -x "$(command -v "$_engine")" ] ||
-    whine "there is no $_engine: container_engine, container_modules and container_path of the profile $profile say where it is"
-  [ "$(uname -m)" = "$machine" ] || whine "$_image is for $machine, and this node is $(uname -m): build it on such a machine"
-  mkdir -p "$SLURM_TMPDIR/data" "$own"/{home,tmp,db,work} || whine "$own cannot be made"
-  [ -r "$_image" ] || whine "$_image cannot be read: see that this node reaches it, and submit again"
+    complain "there is no $_engine: container_engine, container_modules and container_path of the profile $profile say where it is"
+  [ "$(uname -m)" = "$machine" ] || complain "$_image is for $machine, and this node is $(uname -m): build it on such a machine"
+  mkdir -p "$SLURM_TMPDIR/data" "$own"/{home,tmp,db,work} || complain "$own cannot be made"
+  [ -r "$_image" ] || complain "$_image cannot be read: see that this node reaches it, and submit again"
   check_size "$_image"
   check_room 3375771 1 "$own" "submit with --container-in-place"
-  cp "$_image" "$own/image.sif" || whine "$_image could not be copied to $own"
+  cp "$_image" "$own/image.sif" || complain "$_image could not be copied to $own"
   check_size "$own/image.sif"
 }
 
 check_size() { # FILE
   local size should=3456789012
   size=$(($(wc -c <"$1")))
-  [ "$size" = "$should" ] || whine "$1 has $size bytes, and the image had $should when the job was submitted: submit again"
+  [ "$size" = "$should" ] || complain "$1 has $size bytes, and the image had $should when the job was submitted: submit again"
 }
 
 try_container() { # on a node: whether the image starts there, and has what the job needs
@@ -316,26 +316,26 @@ explain() { # EXIT_CODE [WHAT]: what the engine or a program of the image said, 
   local last
   said=${said:-exit code $1} last=${said##*$'\n'}
   case $said in
-    *'no %runscript') whine "$_image has no %runscript: submit with --container-exec" ;;
-    *'cannot run on '* | *'could not run on '*) whine "$_image is for other machines than this $(uname -m): build it on one" ;;
+    *'no %runscript') complain "$_image has no %runscript: submit with --container-exec" ;;
+    *'cannot run on '* | *'could not run on '*) complain "$_image is for other machines than this $(uname -m): build it on one" ;;
     *'read the squashfs'* | *'input/output error'* | 'exit code 135') # SIGBUS: what is mapped cannot be read
-      whine "$_image is damaged: build it or copy it again"
+      complain "$_image is damaged: build it or copy it again"
       ;;
-    *'user namespace'*) whine "this node allows no containers to users: $last" ;;
+    *'user namespace'*) complain "this node allows no containers to users: $last" ;;
     *'fuse: '* | */dev/fuse*)
-      whine "$_image cannot be mounted: this node has no FUSE for users. Make a sandbox folder of it with" \
+      complain "$_image cannot be mounted: this node has no FUSE for users. Make a sandbox folder of it with" \
         "'$_engine build --sandbox FOLDER $_image', and submit with -s FOLDER"
       ;;
-    'no program '*) whine "$_image has $said: install it there, or mend the command" ;;
+    'no program '*) complain "$_image has $said: install it there, or mend the command" ;;
     *FATAL:* | *ERROR*:*) ;;
-    *) [ $# = 1 ] || whine "$_image $2: $last" ;;
+    *) [ $# = 1 ] || complain "$_image $2: $last" ;;
   esac
-  whine "$_image does not start; try '$_engine exec $_image true': $last"
+  complain "$_image does not start; try '$_engine exec $_image true': $last"
 }
 
 on_container_nodes() { # COMMANDS
   step on_every_node --kill-on-bad-exit=1 bash -c "set -eu
-    $(declare -f prepare_container try_container inside in_container explain whine check_room free_of check_size)
+    $(declare -f prepare_container try_container inside in_container explain complain check_room free_of check_size)
     $(declare -p _engine _image _storage _library _to_container)
     exec 3>&2
     $1" || not_usable

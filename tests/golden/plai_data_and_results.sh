@@ -116,18 +116,18 @@ amount() { # BYTES BEGUN: how many, in how long, at what rate
 
 # ---- What the steps that prepare a node have in common
 
-whine() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
+complain() { # the short rest lets the line through: srun ends a step at once where one of its tasks failed
   echo "hpcsubmit: $SLURMD_NODENAME: $*" >&3
-  sleep 0.3
+  sleep 1
   exit 255 # ends xargs too
 }
 
 check_room() { # KIB INODES FOLDER [CURE]
   local free
   free=$(free_of -Pk "$3")
-  [ "${free:-$1}" -ge "$1" ] || whine "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
+  [ "${free:-$1}" -ge "$1" ] || complain "$((($1 + 976) / 977)) MB are needed on its disk, and $((free / 977)) MB are free${4:+: $4}"
   free=$(free_of -Pi "$3")
-  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || whine "$2 files are to be unpacked, and its disk has room for $free"
+  [ "${free:-0}" = 0 ] || [ "$free" -ge "$2" ] || complain "$2 files are to be unpacked, and its disk has room for $free"
 }
 
 free_of() { # OPTION_OF_DF FOLDER: the number before the percentage; a device's name may hold blanks
@@ -391,7 +391,7 @@ unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
 
 unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
   local functions _step_cpus=2 # all of the job's: tar runs once on each
-  functions=$(declare -f unpack_here check_room free_of unpack_archive open_archive whine)
+  functions=$(declare -f unpack_here check_room free_of unpack_archive open_archive complain)
   on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
 }
 
@@ -400,15 +400,15 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
   set -o pipefail
   exec 3>&2
   unset TAR_OPTIONS GZIP
-  [ -d "$SLURM_TMPDIR" ] || whine "there is no $SLURM_TMPDIR"
+  [ -d "$SLURM_TMPDIR" ] || complain "there is no $SLURM_TMPDIR"
   export keep=$1 below="$SLURM_TMPDIR/$3"
   case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
-  for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || whine "this node has no $tool"; done
-  mkdir -p "$below" || whine "$below cannot be made"
-  cd "$folder" || whine "$folder cannot be reached"
+  for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || complain "this node has no $tool"; done
+  mkdir -p "$below" || complain "$below cannot be made"
+  cd "$folder" || complain "$folder cannot be reached"
   shift 5
   check_room "$kib" "$inodes" "$below"
-  export -f unpack_archive open_archive whine
+  export -f unpack_archive open_archive complain
   [ $# = 3 ] || printf '%s %s %s\n' "${@:1:$#-3}" |
     xargs -n 3 -P 2 bash -c 'set -o pipefail; unpack_archive "$@"' _ 2>/dev/null || exit 1
   unpack_archive "${@: -3}"
@@ -416,14 +416,14 @@ unpack_here() { # on a node; the last archive has the folders, with their modes 
 
 unpack_archive() { # NAME SIZE MEMBERS
   local size said members list=$SLURM_TMPDIR/.hpcsubmit-$1 # a pipe takes half as long again: tar writes line by line
-  [ -r "$1" ] || whine "$1 is not there or cannot be read"
+  [ -r "$1" ] || complain "$1 is not there or cannot be read"
   size=$(($(wc -c <"$1")))
-  [ "$size" = "$2" ] || whine "$1 has $size bytes, and should have $2"
-  said=$(open_archive "$1" 2>&1 >"$list") || whine "$1: ${said%%$'\n'*}"
+  [ "$size" = "$2" ] || complain "$1 has $size bytes, and should have $2"
+  said=$(open_archive "$1" 2>&1 >"$list") || complain "$1: ${said%%$'\n'*}"
   members=$(($(wc -l <"$list")))
   rm -f "$list"
   [ "$members" != 0 ] || members=$(grep -c '^x ' <<<"$said") # macOS: its tar names them on stderr
-  [ "$members" = "$3" ] || whine "$1 has $members members, and should have $3"
+  [ "$members" = "$3" ] || complain "$1 has $members members, and should have $3"
   [ "$keep" = keep ] || rm -f "$1"
 }
 

@@ -42,7 +42,7 @@ def explained(made: Plan, said: str, code: int = 255) -> str:
     functions = "\n".join(
         re.findall(r"^(?:try_container|explain)\(\) \{.*?^\}$", script, re.MULTILINE | re.DOTALL)
     )
-    tell = 'whine() { echo "$*"; exit; }; in_container() { inside "$@"; }'
+    tell = 'complain() { echo "$*"; exit; }; in_container() { inside "$@"; }'
     # Of two tries the first looks for the runscript, which is there.
     first = 'case "$*" in *runscript*) [ -z "$torch" ] || return 0 ;; esac'
     inside = f'inside() {{ {first}; printf %s "$text"; return "$code"; }}'
