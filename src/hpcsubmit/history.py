@@ -30,9 +30,9 @@ def history(host: Host, folder: Path) -> list[Run]:
     return _with_jobs(read_runs(_scratch_dirs(host, name)), host)
 
 
-def all_runs(host: Host) -> list[Run]:
-    """Return the runs of every project, oldest first."""
-    return _with_jobs(read_runs(_scratch_dirs(host, "")), host)
+def all_runs(host: Host, also: Iterable[Path] = ()) -> list[Run]:
+    """Return the runs of every project, oldest first. also: scratch folders besides those that are known."""
+    return _with_jobs(read_runs(_scratch_dirs(host, "", also)), host)
 
 
 def find_run(text: str, host: Host, folder: Path) -> Run:
@@ -117,10 +117,10 @@ def where_nothing_was_looked_for(host: Host) -> str:
     return "note: SCRATCH is not set: these are the runs of the embedded cluster alone"
 
 
-def _scratch_dirs(host: Host, name: str) -> Iterable[Path]:
-    """The projects' folders below $SCRATCH and below the embedded cluster's own scratch."""
+def _scratch_dirs(host: Host, name: str, also: Iterable[Path] = ()) -> Iterable[Path]:
+    """The projects' folders below $SCRATCH, below the embedded cluster's own scratch, and below others."""
     roots = {Path(host.environ["SCRATCH"])} if host.environ.get("SCRATCH") else set()
-    for root in sorted(roots | {local_scratch(host)}):
+    for root in sorted(roots | {local_scratch(host), *also}):
         if name:
             yield root / name
         else:

@@ -1,6 +1,6 @@
 """What pending and running jobs need: nothing of it may be removed, and in doubt a job is one of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -32,14 +32,15 @@ class InUse(NamedTuple):
     certain: bool
 
 
-def jobs_in_use(host: Host, now: datetime | None = None) -> tuple[InUse, ...]:
+def jobs_in_use(host: Host, now: datetime | None = None, also: Iterable[Path] = ()) -> tuple[InUse, ...]:
     """Return what the runs need that have not ended, of every project below $SCRATCH and of this machine.
 
     A run has ended where its scheduler says so, or knows nothing more of it and its script wrote its exit
     code, or sbatch refused it. A scheduler that gives no answer ends no run, whatever the files say: a job
-    that was requeued has an exit code too. now: an aware time, by default the present one.
+    that was requeued has an exit code too. now: an aware time, by default the present one. also: scratch
+    folders to look below besides.
     """
-    runs = [run for run in all_runs(host) if run.jobs or not run.refused]
+    runs = [run for run in all_runs(host, also) if run.jobs or not run.refused]
     moment = now or datetime.now(UTC)
     found: list[InUse] = []
     for kind in sorted({run.scheduler for run in runs}):

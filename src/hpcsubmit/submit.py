@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpcsubmit.environments.link import link_to
+from hpcsubmit.environments.link import link_to, note_scratch
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.frozen import frozen
 from hpcsubmit.host import Host, hangups_interrupt, make_folder
@@ -59,6 +59,8 @@ def submit(
     """
     for folder in plan.folders:
         make_folder(folder)
+    if plan.virtualenv:  # before the record: who looks for jobs finds it by this
+        note_scratch(plan.virtualenv.path, plan.scratch_dir.parent)
     path = write_intention(plan, script, datetime.now(UTC).isoformat(timespec="seconds"))
     try:
         with hangups_interrupt():

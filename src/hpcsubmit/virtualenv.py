@@ -1,5 +1,6 @@
 """The Python environment of a job, and what must be done before it is there: decided, pure."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ class Build:
     whether its archive for the nodes is.
     in_job: whether a job of its own does it; job: the one that is at it already, None for none.
     python: the interpreter, a path or (from modules) a name. uv: its path, "" for venv and pip.
+    for_python: the version that the project is for, "" where it does not say.
     requirements: the lines of requirement files that are installed one after the other. constraints: lines of
     a constraints file. wheelhouse: --find-links. no_index: whether packages come from these alone.
     stamp: the text that says that the environment is finished. directives: of the job.
@@ -29,6 +31,7 @@ class Build:
     python: str
     job: JobId | None = None
     uv: str = ""
+    for_python: str = ""
     modules: tuple[str, ...] = ()
     requirements: tuple[tuple[str, ...], ...] = ()
     constraints: tuple[str, ...] = ()
@@ -39,14 +42,26 @@ class Build:
     credentials: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
+    @property
+    def prereleases(self) -> bool:
+        """Whether a file says --pre, which uv does not read there."""
+        return any("--pre" in lines for lines in self.requirements)
+
+    @property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """What the files name as --trusted-host, which uv does not read there."""
+        lines = [re.split(r"[= ]+", line) for lines in self.requirements for line in lines]
+        return tuple(words[1] for words in lines if words[0] == "--trusted-host" and len(words) > 1)
+
 
 class Virtualenv(NamedTuple):
     """The environment of a job, which never changes once it is finished.
 
     path: the folder that the script activates; it was built under this path.
     build: what is left to do before the job can use it; None where it is ready.
-    manifest: the list of the archive that every node unpacks; None where it is used where it lies.
-    transfer: how that archive comes to the nodes, `direct` or `broadcast`.
+    manifest: the list of the archives that every node unpacks; None where it is used where it lies.
+    transfer: how those archives come to the nodes, `direct` or `broadcast`.
+    room, sizes: KiB that it takes on a node's disk, and bytes of each archive; 0 and () until it is packed.
     note: what to tell the user of it, "" for nothing.
     """
 
@@ -55,3 +70,5 @@ class Virtualenv(NamedTuple):
     manifest: Path | None = None
     transfer: str = "direct"
     note: str = ""
+    room: int = 0
+    sizes: tuple[int, ...] = ()

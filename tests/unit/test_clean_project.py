@@ -53,7 +53,8 @@ class Shelf:
         (path / "bin").mkdir(parents=True)
         (path / "bin" / "python").write_bytes(b"x" * 100_000)
         if finished:
-            (path / ".hpcsubmit-finished").write_text(json.dumps({"files": "others"}))
+            stamp = json.dumps({"files": "others"})
+            (path / ".hpcsubmit-finished").write_text(f"{stamp}\n{path}\n")
         return path
 
     def run(self, number: int, job: int | None, **plan: str) -> str:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +48,21 @@ def environment_in_the_script(sandbox: Sandbox) -> Path:
 def finish(path: Path, **stamp: object) -> Path:
     """Make an environment as a build leaves it, as far as it is looked at."""
     (path / "bin").mkdir(parents=True, exist_ok=True)
-    (path / STAMP).write_text(json.dumps(stamp))
+    (path / "bin" / "python").touch()
+    (path / STAMP).write_text(f"{json.dumps(stamp)}\n{path}\n")
     return path
+
+
+def pack(path: Path, *sizes: int) -> Path:
+    """Make an environment's archives, and their list; return that."""
+    folder = path.with_name(f"{path.name}.archives")
+    folder.mkdir(exist_ok=True)
+    for number, size in enumerate(sizes):
+        (folder / f"{number}.tar").write_bytes(b"x" * size)
+    lines = [f"{number}.tar {size} 1\n" for number, size in enumerate(sizes)]
+    manifest = path.with_name(f"{path.name}.manifest")
+    manifest.write_text(f"hpcsubmit-data 1 1 1\n{''.join(lines)}end {len(sizes)}\n")
+    return manifest
 
 
 def test_an_environment_of_the_users_own_is_used_as_it_is(sandbox: Sandbox) -> None:
@@ -195,6 +209,44 @@ def test_what_a_list_includes_is_in_the_name(bare: Sandbox) -> None:
     assert len(paths) == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "folder"),
+    [
+        ("-e .", "."),
+        (".[dev]", "."),
+        ("./lib  # ours", "lib"),
+        ("--editable=lib[a,b] ; python_version > '3'", "lib"),
+        ('-e "./my lib"', "my lib"),
+        ("lib @ file:./lib", "lib"),
+        ("sub/lib", "sub/lib"),
+    ],
+)
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.py", "setup.cfg"])
+def test_what_a_folder_of_the_list_needs_is_in_the_name(
+    bare: Sandbox, line: str, folder: str, name: str
+) -> None:
+    bare.write("-r more/base.txt\n", bare.project / "requirements.txt")
+    bare.write(f"{line}\n", bare.project / "more" / "base.txt")
+    paths = {find(bare).path}
+    for content in ("", "six"):
+        bare.write(content, bare.project / folder / name)
+        paths.add(find(bare).path)
+    assert len(paths) == 3
+    bare.write("else", bare.project / folder / "module.py")
+    assert find(bare).path in paths
+
+
+@pytest.mark.parametrize(
+    "line", ["lib", "-e git+https://x.org/lib.git", "# ./lib", "lib @ https://x.org/lib"]
+)
+def test_a_line_that_names_no_folder_brings_no_files_of_one(bare: Sandbox, line: str) -> None:
+    bare.write(f"{line}\n", bare.project / "requirements.txt")
+    first = find(bare).path
+    for folder in (".", "lib", "git+https:/x.org/lib.git"):
+        bare.write("[project]\n", bare.project / folder / "pyproject.toml")
+    assert find(bare).path == first
+
+
 def test_the_newest_finished_generation_counts(bare: Sandbox) -> None:
     first = find(bare).path
     assert find(bare).build is not None
@@ -219,8 +271,82 @@ def test_a_finished_environment_without_an_archive_is_packed_and_not_made(bare: 
     assert found.manifest == path.with_name(f"{path.name}.manifest")
     assert found.build is not None
     assert (found.build.makes, found.build.packs) == (False, True)
-    found.manifest.write_text("")
+    assert pack(path, 10, 20) == found.manifest
     assert find(bare, on_node=True) == Virtualenv(path=path, manifest=found.manifest)
+
+
+def cut_list(manifest: Path, archives: Path) -> None:
+    manifest.write_text(manifest.read_text().rpartition("end")[0])
+
+
+def cut_archive(manifest: Path, archives: Path) -> None:
+    (archives / "1.tar").write_bytes(b"x" * 19)
+
+
+def lose_archive(manifest: Path, archives: Path) -> None:
+    (archives / "0.tar").unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_list, cut_archive, lose_archive])
+def test_an_archive_that_is_not_whole_is_packed_again(
+    bare: Sandbox, damage: Callable[[Path, Path], None]
+) -> None:
+    path = finish(find(bare).path)
+    manifest = pack(path, 10, 20)
+    damage(manifest, path.with_name(f"{path.name}.archives"))
+    found = find(bare, on_node=True).build
+    assert found
+    assert (found.makes, found.packs) == (False, True)
+    assert find(bare) == Virtualenv(path=path), "who does not unpack it does not pack it"
+
+
+def test_what_is_made_anew_is_packed_anew(bare: Sandbox) -> None:
+    path = find(bare).path
+    path.mkdir(parents=True)
+    pack(path, 10)
+    found = find(bare, on_node=True).build
+    assert found
+    assert (found.makes, found.packs) == (True, True), "the build removes what was packed before"
+
+
+@pytest.mark.parametrize("stamp", ["{}\n", "{}\n/elsewhere\n", "{}\n\0\n", "{}\n\n", ""])
+def test_what_was_not_built_under_its_path_is_built_anew(bare: Sandbox, stamp: str) -> None:
+    path = finish(find(bare).path)
+    assert find(bare).build is None
+    (path / STAMP).write_text(stamp)
+    found = find(bare)
+    assert (found.path, found.build is not None) == (path, True)
+
+
+def test_a_copy_of_the_project_has_no_environment_yet(bare: Sandbox) -> None:
+    path = finish(find(bare).path)
+    shutil.copytree(bare.project, bare.root / "home" / "copy", symlinks=True)
+    host = Host(environ=dict(bare.environ))
+    found = find_virtualenv(Project(root=bare.root / "home" / "copy"), host, GENERIC, Wish())
+    assert found.path == bare.root / "home" / "copy" / ".virtual_envs" / path.name
+    assert found.build
+    assert find(bare).build is None
+
+
+def test_a_project_that_is_reached_through_a_symlink_has_the_same_environment(bare: Sandbox) -> None:
+    path = finish(find(bare).path)
+    (bare.root / "link").symlink_to(bare.root / "home")
+    host, through = Host(environ=dict(bare.environ)), bare.root / "link" / "gan"
+    found = find_virtualenv(Project(root=through), host, GENERIC, Wish())
+    assert found == Virtualenv(path=through / ".virtual_envs" / path.name)
+    (path / STAMP).write_text(f"{{}}\n{found.path}\n")
+    assert find(bare).build is None, "and the other way round"
+
+
+def test_an_environment_whose_python_is_gone_is_built_anew(bare: Sandbox) -> None:
+    path = finish(find(bare).path)
+    (path / "bin" / "python").unlink()
+    assert find(bare).build, "purged"
+    (path / "bin" / "python").symlink_to("/opt/of/a/module/that/was/replaced/bin/python3")
+    found = find(bare)
+    assert (found.path, found.build is not None) == (path, True)
+    newer = finish(path.with_name(f"{path.name}.2"))
+    assert find(bare) == Virtualenv(path=newer)
 
 
 def test_without_a_python_the_hint_names_the_module(bare: Sandbox) -> None:

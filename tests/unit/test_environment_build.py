@@ -9,7 +9,7 @@ import pytest
 
 from builds import BACKEND, environments, installed, run, without_environment, without_uv
 from e2e.rank_programs import SAY
-from hpcsubmit.environments.layout import STAMP
+from hpcsubmit.environments.layout import STAMP, read_stamp
 from sandbox import HPCSUBMIT, Sandbox
 from wheels import make_wheel
 
@@ -70,8 +70,8 @@ def test_an_environment_is_built_from_each_kind_of_source(bare: Sandbox) -> None
     (bare.root / "go").touch()
     said = run(bare)
     assert said.code == 0, said.stderr
-    stamps = [json.loads((path / STAMP).read_text())["source"] for path in environments(bare)]
-    assert sorted(stamps) == ["Pipfile", "Pipfile", "uv.lock"]
+    stamps = [read_stamp(path) or {} for path in environments(bare)]
+    assert sorted(stamp["source"] for stamp in stamps) == ["Pipfile", "Pipfile", "uv.lock"]
     betas = {next(path.glob("lib/*/site-packages/beta-*")).name for path in environments(bare)}
     assert betas == {"beta-2.0.dist-info", "beta-2.1.dist-info"}
     current = (bare.project / "virtual_env").resolve()
@@ -209,6 +209,16 @@ def test_the_archive_for_the_nodes_is_packed_once_and_its_list_is_right(bare: Sa
     before = version_of(archives)
     assert run(bare, "--env-on-node").code == 0
     assert version_of(archives) == before
+    bare.write("profiles: {generic: {node_local_size: 1M}}\n", bare.project / "hpcsubmit.yaml")
+    with (bare.scratch / "gan" / "data").open("wb") as file:
+        file.truncate(1020 << 10)  # fits by itself
+    assert run(bare, "--data", "data").code == 0
+    said = run(bare, "--data", "data", "--env-on-node")
+    needed = -(-(1020 + int(room)) // 1024)
+    assert said.error == (
+        f"the data and the environment need {needed}M, and a node's own disk has 1M in the profile 'generic'"
+    )
+    assert said.hint == "leave out --env-on-node"
 
 
 @pytest.mark.parametrize("builder", ["uv", "pip"])

@@ -36,14 +36,17 @@ class Place:
         (path / "lib").mkdir(parents=True)
         (path / "lib" / "module.py").write_bytes(b"x" * 100_000)
         if finished:
-            (path / STAMP).write_text(json.dumps({"files": files}))
+            (path / "bin").mkdir()
+            (path / "bin" / "python").touch()
+            (path / STAMP).write_text(f"{json.dumps({'files': files})}\n{path}\n")
         return path
 
     def old(self, *needed: Path) -> list[OldEnvironment]:
         return old_environments(self.project, needed, self.host)
 
     def names(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir() if self.current.name not in path.name}
+        ours = (self.current.name, ".scratch-")
+        return {path.name for path in self.folder.iterdir() if not any(part in path.name for part in ours)}
 
 
 @pytest.fixture
@@ -79,6 +82,46 @@ def test_what_a_pending_or_running_job_needs_stays(place: Place) -> None:
     assert remove([found], lambda: [old], place.host) == [], "a submission has begun to use it meanwhile"
     assert (old / "lib" / "module.py").exists()
     assert place.names() == {OLD, f".{OLD}.lock"}
+
+
+def test_where_nobody_says_what_is_needed_it_stays(place: Place) -> None:
+    old = place.make(OLD)
+    (found,) = place.old()
+
+    def interrupted() -> list[Path]:
+        assert not old.exists(), "moved aside"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        remove([found], interrupted, place.host)
+    assert (old / "lib" / "module.py").exists()
+    assert place.names() == {OLD, f".{OLD}.lock"}
+
+
+def test_what_a_job_needs_by_another_name_of_the_same_folder_stays(place: Place) -> None:
+    old = place.make(OLD)
+    link = place.sandbox.root / "link"
+    link.symlink_to(place.sandbox.root / "home")
+    through = Project(root=link / "gan")
+    (found,) = old_environments(through, [], place.host)
+    assert remove([found], lambda: [old], place.host) == []
+    assert (old / "lib" / "module.py").exists()
+    assert old_environments(through, [old], place.host) == []
+
+
+def test_what_was_finished_and_cannot_be_used_is_told_apart(place: Place) -> None:
+    old, moved = place.make(OLD), place.make(OLDER)
+    (old / "bin" / "python").unlink()
+    (moved / STAMP).write_text("{}\n/elsewhere\n")
+    assert [(each.path.name, each.why) for each in place.old()] == [(OLD, "unusable"), (OLDER, "unusable")]
+
+
+def test_a_newer_generation_that_cannot_be_used_does_not_supersede_one_that_can(place: Place) -> None:
+    source = find_source(place.sandbox.project)
+    assert source is not None
+    place.make(OLD, files=digest(source))
+    (place.make(f"{OLD}.2", files=digest(source)) / "bin" / "python").unlink()
+    assert [each.path.name for each in place.old()] == [f"{OLD}.2"]
 
 
 def test_what_virtual_env_links_to_by_now_stays(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,6 +179,18 @@ def test_a_job_that_is_at_it_is_waited_for_and_one_that_ended_is_replaced(by_job
     assert submissions(by_job)[4][0] == "--dependency=afterok:4"
 
 
+def test_a_copy_of_the_project_does_not_wait_for_the_build_of_the_other(by_job: Sandbox) -> None:
+    assert run(by_job).code == 0
+    copy = by_job.root / "copies" / "gan"
+    shutil.copytree(by_job.project, copy)
+    said = by_job.hpcsubmit(cwd=copy)
+    assert (said.code, said.stdout) == (0, "Submitted batch job 4\n"), said.stderr
+    assert submissions(by_job)[3][0] == "--dependency=afterok:3", "a build of its own"
+    (by_job.root / "link").symlink_to(by_job.root / "home")
+    said = by_job.hpcsubmit(cwd=by_job.root / "link" / "gan")
+    assert submissions(by_job)[4][0] == "--dependency=afterok:1", "it is the first project, by another name"
+
+
 def test_two_submissions_at_once_share_one_build_job(by_job: Sandbox) -> None:
     both = [start(by_job) for _ in range(4)]
     said = [process.communicate(timeout=120) for process in both]
@@ -229,6 +242,21 @@ def test_status_and_env_tell_of_a_build_job_that_failed(by_job: Sandbox) -> None
         "hpcsubmit env --rebuild tries again as it is"
     )
     assert run(by_job, "env", "--rebuild").stdout.endswith(f"job 3 builds it; its output: {log}\n")
+
+
+def test_a_build_that_ended_well_is_no_failure_once_its_python_is_gone(by_job: Sandbox) -> None:
+    assert run(by_job).code == 0
+    (script,) = (by_job.project / ".virtual_envs").glob(".*.sh")
+    subprocess.run([str(script)], env=by_job.environ, capture_output=True, timeout=60, check=True)
+    path = script.with_name(script.name[1:-3])
+    (path / "bin" / "python").unlink()
+    (by_job.root / "state").write_text("COMPLETED\n")
+    said = run(by_job, "env")
+    assert (said.code, said.stdout.splitlines()[-1]) == (0, f"job 3 builds it; its output: {path}.log")
+    (by_job.root / "state").write_text("FAILED\n")
+    by_job.install("scontrol", "#!/bin/sh\necho JobId=$4 JobState=FAILED ExitCode=1:0\n")
+    said = run(by_job, "env")
+    assert (said.code, said.error) == (1, f"the environment {path} could not be built by job 3 (FAILED)")
 
 
 def test_the_script_is_clean_for_shellcheck_at_level_style(by_job: Sandbox) -> None:

@@ -82,7 +82,7 @@ def test_a_pipfile_wins_over_requirements_and_these_over_uv(tmp_path: Path) -> N
 )
 def test_each_form_of_a_pipfile_is_a_line(tmp_path: Path, entry: str, line: str) -> None:
     text = f'[packages]\n{entry}\n[dev-packages]\nblack = "*"\n[requires]\npython_version = "3.11"\n'
-    assert packages(tmp_path, Pipfile=text) == Packages(((line,),))
+    assert packages(tmp_path, Pipfile=text) == Packages(((line,),), python="3.11")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_lock_that_is_older_than_its_pipfile_counts_with_a_note(
 ) -> None:
     text = json.dumps({"_meta": {"hash": {"sha256": HASH}}, "default": {"six": {"version": "==1.16"}}})
     found = packages(tmp_path, Pipfile=pipfile, Pipfile_lock=text)
-    assert found == Packages((("six==1.16",),), note=outdated)
+    assert found == Packages((("six==1.16",),), python="3.11", note=outdated)
 
 
 def test_a_wheelhouse_has_no_indexes_and_no_hashes(tmp_path: Path) -> None:

@@ -81,22 +81,34 @@ def test_each_setting_becomes_what_uv_understands(tmp_path: Path) -> None:
         "cert": "/c.pem",
         "trusted-host": "a b",
         "constraint": "c.txt /d.txt",
+        "only-binary": "numpy,scipy",
+        "no-binary": "h5py",
+        "client-cert": "/me.pem",
+        "proxy": "http://proxy.lab:3128",
+        "pre": "true",
         "timeout": "60",
     }
     lines, variables = translate(found, {})
     assert lines == [
         "--no-index",
-        "--index-url https://${HPCSUBMIT_INDEX_3}@x.org/simple",
+        "--index-url https://${HPCSUBMIT_INDEX_7}@x.org/simple",
         "--extra-index-url https://y.org/simple",
-        "--extra-index-url https://${HPCSUBMIT_INDEX_4}@z.org/simple",
+        "--extra-index-url https://${HPCSUBMIT_INDEX_8}@z.org/simple",
         f"--find-links {shlex.quote(str(tmp_path))}",
         "--find-links https://w.org",
+        "--only-binary numpy",
+        "--only-binary scipy",
+        "--no-binary h5py",
     ]
     assert variables == {
         "SSL_CERT_FILE": "/c.pem",
         "UV_INSECURE_HOST": "a b",
-        "HPCSUBMIT_INDEX_3": "me:s3cret",
-        "HPCSUBMIT_INDEX_4": "tok3n",
+        "SSL_CLIENT_CERT": "/me.pem",
+        "HTTPS_PROXY": "http://proxy.lab:3128",
+        "HTTP_PROXY": "http://proxy.lab:3128",
+        "UV_PRERELEASE": "allow",
+        "HPCSUBMIT_INDEX_7": "me:s3cret",
+        "HPCSUBMIT_INDEX_8": "tok3n",
     }
     assert constraints(found) == ["c.txt", "/d.txt"]
 
@@ -109,6 +121,9 @@ def test_what_the_user_set_for_uv_itself_stays(tmp_path: Path) -> None:
         "find-links": str(tmp_path),
         "cert": "/c.pem",
         "trusted-host": "a",
+        "client-cert": "/me.pem",
+        "proxy": "http://proxy.lab:3128",
+        "pre": "1",
     }
     own = (
         "UV_NO_INDEX",
@@ -117,10 +132,14 @@ def test_what_the_user_set_for_uv_itself_stays(tmp_path: Path) -> None:
         "UV_FIND_LINKS",
         "SSL_CERT_FILE",
         "UV_INSECURE_HOST",
+        "SSL_CLIENT_CERT",
+        "https_proxy",
+        "UV_PRERELEASE",
     )
     assert translate(found, dict.fromkeys(own, "x")) == ([], {})
     older = ("UV_NO_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "SSL_CERT_FILE")
-    assert translate(found, dict.fromkeys(older, "x")) == ([], {"UV_INSECURE_HOST": "a"})
+    others = ("SSL_CLIENT_CERT", "ALL_PROXY", "UV_PRERELEASE")
+    assert translate(found, dict.fromkeys((*older, *others), "x")) == ([], {"UV_INSECURE_HOST": "a"})
 
 
 @pytest.mark.parametrize(("text", "means"), [("0", False), ("false", False), ("", False), ("yes", True)])

@@ -12,7 +12,7 @@ from hpcsubmit.cli.table import align
 from hpcsubmit.environments.build import build_script, build_virtualenv
 from hpcsubmit.environments.find import find_virtualenv
 from hpcsubmit.environments.job import failure, last_job, status_of
-from hpcsubmit.environments.layout import BUILT, read_stamp
+from hpcsubmit.environments.layout import BUILT, read_stamp, was_finished
 from hpcsubmit.environments.link import link_to
 from hpcsubmit.environments.old import size_of
 from hpcsubmit.environments.wanted import Wish
@@ -105,6 +105,8 @@ def _words(found: Virtualenv, host: Host) -> str:
         return f"being built by job {build.job} ({status.state.value if status else 'not known'})"
     if not build.makes:
         return "built, and not packed for the nodes yet"
+    if was_finished(found.path):
+        return "to be built anew: it was built elsewhere, or its python is gone"
     return "not built" + (f"; the last build failed, see {found.path}.log" if last_job(found.path) else "")
 
 

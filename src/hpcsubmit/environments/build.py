@@ -9,8 +9,9 @@ from pathlib import Path
 from hpcsubmit import __version__
 from hpcsubmit.environments import layout
 from hpcsubmit.environments.job import job_at_it
-from hpcsubmit.environments.layout import job_of, log_of, manifest_of, read_stamp, script_of
+from hpcsubmit.environments.layout import is_finished, job_of, log_of, script_of
 from hpcsubmit.environments.lock import take_lock
+from hpcsubmit.environments.packed import is_packed
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.folders import configuration_folder
 from hpcsubmit.host import Host, make_folder, write_atomically
@@ -59,9 +60,9 @@ def build_virtualenv(virtualenv: Virtualenv, host: Host, scheduler: Scheduler) -
 
 
 def _is_done(virtualenv: Virtualenv, build: Build) -> bool:
-    if build.makes and read_stamp(virtualenv.path) is None:
+    if build.makes and not is_finished(virtualenv.path):
         return False
-    return not build.packs or manifest_of(virtualenv.path).is_file()
+    return not build.packs or is_packed(virtualenv.path)
 
 
 def _run(script: Path, virtualenv: Virtualenv, build: Build, host: Host, lock: int) -> None:
@@ -75,9 +76,9 @@ def _run(script: Path, virtualenv: Virtualenv, build: Build, host: Host, lock: i
 
 
 def _submit(script: Path, path: Path, scheduler: Scheduler) -> JobId:
-    """Submit the job, and write its id where the next submission finds it."""
+    """Submit the job, and write its id and what it builds where the next submission finds it."""
     job = scheduler.submit(script).job
-    write_atomically(job_of(path), f"{job}\n", mode=0o644)
+    write_atomically(job_of(path), f"{job}\n{path}\n", mode=0o644)
     return job
 
 

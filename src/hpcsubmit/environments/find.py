@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from hpcsubmit.environments.interpreter import find_python
-from hpcsubmit.environments.layout import BUILT, LINK, generations, is_users_own, manifest_of, read_stamp
+from hpcsubmit.environments.layout import (
+    BUILT,
+    LINK,
+    generations,
+    is_finished,
+    is_users_own,
+    manifest_of,
+    read_stamp,
+)
 from hpcsubmit.environments.sources import REQUIREMENTS, find_source
 from hpcsubmit.environments.wanted import Ingredients, Wish, digest
 from hpcsubmit.errors import HpcSubmitError
@@ -35,19 +43,25 @@ def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) 
 def _newest(made_from: Ingredients, project: Project, host: Host, profile: Profile, wish: Wish) -> Virtualenv:
     key = made_from.key(profile)
     there = generations(project.root / BUILT, key)
-    finished = [(number, path) for number, path in there if read_stamp(path) is not None]
+    finished = [(number, path) for number, path in there if is_finished(path)]
     number, path = finished[-1] if finished else (0, project.root / BUILT / key)
     if finished and wish.rebuild:
         path = project.root / BUILT / f"{key}.{number + 1}"
     makes = wish.rebuild or not finished
     manifest = manifest_of(path) if wish.on_node else None
-    packs = manifest is not None and not manifest.is_file()
+    packs = manifest is not None and (makes or not _is_packed(path))
     if not makes and not packs:
         return Virtualenv(path=path, manifest=manifest)
     from hpcsubmit.environments.prepare_build import prepare_build  # late: for builds alone
 
     build = prepare_build(path, made_from, host, profile, wish, makes=makes, packs=packs)
     return Virtualenv(path=path, build=build, manifest=manifest, note=build.note)
+
+
+def _is_packed(path: Path) -> bool:
+    from hpcsubmit.environments.packed import is_packed  # late: for --env-on-node alone
+
+    return is_packed(path)
 
 
 def _users_own(link: Path, wish: Wish) -> Virtualenv:

@@ -1,12 +1,13 @@
 """The job that builds an environment: which one it is, whether it is at it, and how it failed."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsubmit.environments.layout import job_of, log_of, read_stamp
+from hpcsubmit.environments.layout import is_finished, is_same, job_of, log_of, was_finished
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
-from hpcsubmit.job_status import JobStatus
+from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.queue import statuses
 from hpcsubmit.scheduler import scheduler_for
 from hpcsubmit.slurm import JobId
@@ -24,10 +25,15 @@ class Failure(NamedTuple):
 
 
 def last_job(path: Path) -> JobId | None:
-    """The job that was last submitted to build an environment; None where none was."""
+    """The job that was last submitted to build an environment; None where none was.
+
+    Of a project that was copied or moved it builds the one that is elsewhere, which its second line names.
+    """
     try:
-        return JobId.parse(job_of(path).read_text().strip())
-    except (OSError, HpcSubmitError):
+        job, _, place = job_of(path).read_text().partition("\n")
+        here = not place or is_same(os.path.dirname(place), path.parent)  # noqa: PTH120 - a text
+        return JobId.parse(job.strip()) if here else None
+    except (OSError, ValueError, HpcSubmitError):
         return None
 
 
@@ -52,11 +58,13 @@ def failure(path: Path, job: JobId | None, host: Host) -> Failure | None:
 
     Returns None where it is finished, or the job has not ended.
     """
-    if read_stamp(path) is not None:
+    if is_finished(path):
         return None
     status = status_of(job, host) if job else None
     if status and not status.state.ended:
         return None
+    if was_finished(path) and not (status and status.state is not JobState.COMPLETED):
+        return None  # what it built can no longer be used
     state = f" by job {job} ({status.state.value if status else 'ended'})" if job else ""
     log = log_of(path)
     return Failure(

@@ -2,7 +2,7 @@
 
 virtual_env is a link to the newest one; .virtual_envs/HASH is an environment, HASH.2, HASH.3 its later
 generations. Beside each lie HASH.log (of its build), HASH.archives and HASH.manifest (for the nodes), and
-.HASH.lock, .HASH.job and .HASH.sh, which a build needs.
+.HASH.lock, .HASH.job and .HASH.sh, which a build needs. .scratch-* name where the records of jobs lie.
 """
 
 import json
@@ -13,7 +13,10 @@ from typing import Any
 LINK = "virtual_env"
 BUILT = ".virtual_envs"
 STAMP = ".hpcsubmit-finished"
-"""Written last: an environment without it was cut short and counts for nothing."""
+"""Written last: an environment without it was cut short and counts for nothing.
+
+Its first line is JSON, its second the path that the environment was built under, which its commands name.
+"""
 
 
 def log_of(path: Path) -> Path:
@@ -24,6 +27,11 @@ def log_of(path: Path) -> Path:
 def manifest_of(path: Path) -> Path:
     """What the nodes must know of the archive; written after it."""
     return path.with_name(f"{path.name}.manifest")
+
+
+def archives_of(path: Path) -> Path:
+    """The folder of the archives that nodes unpack."""
+    return path.with_name(f"{path.name}.archives")
 
 
 def lock_of(path: Path) -> Path:
@@ -52,17 +60,39 @@ def is_users_own(link: Path) -> bool:
 
 
 def read_stamp(path: Path) -> dict[str, Any] | None:
-    """What the stamp of an environment says; None where it is not finished.
+    """What the stamp of an environment says; None where it is not finished, or was built under another path.
 
     A stamp that holds no JSON is one all the same: the environment is whole, and nothing is known of it.
     """
     try:
-        values = json.loads((path / STAMP).read_bytes())
+        known, _, place = (path / STAMP).read_bytes().partition(b"\n")
     except OSError:
         return None
+    if not is_same(os.fsdecode(place.rstrip(b"\n")), path):
+        return None  # a copy, or what was moved here: its commands lead to where it was
+    try:
+        values = json.loads(known)
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def is_same(place: str, path: Path) -> bool:
+    """Whether a text is a path of the same folder: a home may be reached by several, through symlinks."""
+    try:
+        return place == str(path) or os.path.samefile(place, path)  # noqa: PTH121 - as short as it gets
+    except (OSError, ValueError):
+        return False
+
+
+def is_finished(path: Path) -> bool:
+    """Whether an environment can be used as it is: it was built here, and its Python is still there."""
+    return read_stamp(path) is not None and (path / "bin" / "python").exists()
+
+
+def was_finished(path: Path) -> bool:
+    """Whether a build ended well, be it elsewhere, or with a Python that is gone by now."""
+    return (path / STAMP).exists()
 
 
 def generations(folder: Path, key: str) -> list[tuple[int, Path]]:

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcsubmit.environments.job import job_at_it
-from hpcsubmit.environments.layout import BUILT, LINK, job_of, lock_of, log_of, read_stamp, script_of
+from hpcsubmit.environments.layout import (
+    BUILT,
+    LINK,
+    is_finished,
+    job_of,
+    lock_of,
+    log_of,
+    read_stamp,
+    script_of,
+    was_finished,
+)
 from hpcsubmit.environments.lock import take_lock
 from hpcsubmit.environments.sources import find_source
 from hpcsubmit.environments.wanted import digest
@@ -74,9 +84,15 @@ def _remove(each: OldEnvironment, needed: Callable[[], Collection[Path]]) -> boo
     aside = each.path.with_name(f".removing-{os.getpid()}-{each.path.name}")
     with suppress(FileNotFoundError):
         each.path.rename(aside)
-    if each.path in {path.resolve() for path in needed()} or _linked(each.path.parents[1]) == each.path:
-        with suppress(FileNotFoundError):
-            aside.rename(each.path)
+    stays = True  # also where there is no answer: a Ctrl-C, or a record that cannot be read
+    try:
+        here = each.path.resolve()
+        stays = here in {path.resolve() for path in needed()} or _linked(each.path.parents[1]) == here
+    finally:
+        if stays:
+            with suppress(FileNotFoundError):
+                aside.rename(each.path)
+    if stays:
         return False
     for path in (aside, *each.paths):
         if path.is_dir() and not path.is_symlink():
@@ -111,7 +127,7 @@ def _current(project: Project) -> set[Path]:
     now = digest(source) if source else None
     newest: dict[str, tuple[int, Path]] = {}
     for path in _all(project):
-        stamp = read_stamp(path)
+        stamp = read_stamp(path) if is_finished(path) else None
         key, _, number = path.name.partition(".")
         if stamp is not None and stamp.get("files") == now:
             newest[key] = max(newest.get(key, (0, path)), (int(number or 1), path))
@@ -136,8 +152,8 @@ def _is_being_built(path: Path, host: Host) -> bool:
 
 
 def _why(path: Path) -> str:
-    if read_stamp(path) is not None:
-        return "superseded"
+    if was_finished(path):
+        return "superseded" if is_finished(path) else "unusable"
     return "not finished" if path.exists() or log_of(path).exists() else "left behind"
 
 

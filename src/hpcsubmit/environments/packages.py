@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsubmit.environments.pipfile import is_locked, lock_lines, pipfile_lines, without_hashes
-from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, beside, include, name_of
+from hpcsubmit.environments.pipfile import (
+    is_locked,
+    lock_lines,
+    pipfile_lines,
+    required_python,
+    without_hashes,
+)
+from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, beside, include, name_of, text_of
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 
@@ -22,11 +28,13 @@ _FIND_LINKS = ("-f", "--find-links")
 class Packages(NamedTuple):
     """What is installed: files of requirements, one after the other, and the constraints on all of them.
 
-    note: what to tell the user of them, "" for nothing.
+    python: the version that they are for, "" where the project does not say. note: what to tell the user of
+    them, "" for nothing.
     """
 
     requirements: tuple[tuple[str, ...], ...]
     constraints: tuple[str, ...] = ()
+    python: str = ""
     note: str = ""
 
 
@@ -49,12 +57,13 @@ def packages_of(source: Source, root: Path, host: Host, *, uv: str, wheelhouse: 
 
 
 def _of_pipenv(source: Source) -> Packages:
+    python = required_python(source.files[0][1])
     if len(source.files) == 1:
-        return Packages((tuple(pipfile_lines(source.files[0][1])),))
+        return Packages((tuple(pipfile_lines(source.files[0][1])),), python=python)
     (_, pipfile), (_, lock) = source.files
     indexes, hashed, others = lock_lines(lock)
     requirements = tuple((*indexes, *lines) for lines in (hashed, others) if lines) or ((),)
-    return Packages(requirements, note="" if is_locked(pipfile, lock) else OUTDATED)
+    return Packages(requirements, python=python, note="" if is_locked(pipfile, lock) else OUTDATED)
 
 
 def _of_uv(root: Path, host: Host, uv: str, *, wheelhouse: bool) -> list[str]:
@@ -87,7 +96,7 @@ def _flatten(
     if path in seen:
         return
     seen.add(path)
-    for line in logical_lines(files[name_of(path, root)].decode(errors="replace")):
+    for line in logical_lines(text_of(files[name_of(path, root)])):
         included_as, name = include(line)
         if name and "://" not in name:
             _flatten(beside(path, name), "c" if kind == "c" else included_as, root, files, lines, seen)

@@ -73,7 +73,26 @@ def translate(found: dict[str, str], environ: dict[str, str]) -> tuple[list[str]
         variables["SSL_CERT_FILE"] = str(Path(found["cert"]).expanduser())
     if lists["trusted-host"] and "UV_INSECURE_HOST" not in environ:
         variables["UV_INSECURE_HOST"] = " ".join(lists["trusted-host"])
+    lines += [
+        f"--{key} {name}"
+        for key in ("only-binary", "no-binary")
+        for name in found.get(key, "").replace(",", " ").split()
+    ]
+    variables.update(_variables(found, environ))
     return [_hide(line, variables) for line in lines], variables
+
+
+def _variables(found: dict[str, str], environ: dict[str, str]) -> dict[str, str]:
+    """Settings that uv reads from variables alone, unless the user has set one of those."""
+    proxies = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    told: dict[str, str] = {}
+    if found.get("proxy") and not {*proxies, *map(str.lower, proxies)} & set(environ):
+        told.update(dict.fromkeys(proxies[:2], found["proxy"]))
+    if found.get("client-cert") and "SSL_CLIENT_CERT" not in environ:
+        told["SSL_CLIENT_CERT"] = str(Path(found["client-cert"]).expanduser())
+    if found.get("pre", "").lower() in YES and "UV_PRERELEASE" not in environ:
+        told["UV_PRERELEASE"] = "allow"
+    return told
 
 
 def constraints(found: dict[str, str]) -> list[str]:

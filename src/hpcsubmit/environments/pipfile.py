@@ -33,6 +33,14 @@ def pipfile_lines(content: bytes) -> list[str]:
     return _index_lines(values.get("source", [])) + [_line(n, v, PIPFILE) for n, v in packages.items()]
 
 
+def required_python(content: bytes) -> str:
+    """The version of Python that a Pipfile [requires], such as 3.11; "" where it names none."""
+    requires = _toml(content).get("requires", {})
+    names = ("python_full_version", "python_version")
+    found = [requires.get(name) for name in names] if isinstance(requires, dict) else []
+    return next((text for text in found if isinstance(text, str) and re.fullmatch(r"[0-9.]+", text)), "")
+
+
 def lock_lines(content: bytes) -> tuple[list[str], list[str], list[str]]:
     """A Pipfile.lock: the lines of its indexes, of its packages with hashes, and of those without.
 

@@ -55,6 +55,7 @@ def prepare_build(
         job=at_it,
         python=made_from.python.get("interpreter", profile.python),
         uv=uv,
+        for_python=packages.python,
         modules=profile.modules,
         requirements=hidden.requirements,
         constraints=hidden.constraints,

@@ -1,7 +1,9 @@
 """The file that names a project's packages: which one counts, and what stands in it."""
 
 import os
+import re
 import shlex
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
@@ -11,6 +13,13 @@ PIPFILE, PIPFILE_LOCK = "Pipfile", "Pipfile.lock"
 REQUIREMENTS = "requirements.txt"
 PYPROJECT, UV_LOCK = "pyproject.toml", "uv.lock"
 
+_MARKS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
+DESCRIBING = (PYPROJECT, "setup.py", "setup.cfg")
+"""The files of a folder that can be installed: what it needs stands in one of them."""
+
+_LOCAL = re.compile(
+    r"\s*((?P<editable>-e|--editable)[\s=]*|[\w.-]+\s*(\[[^]]*\])?\s*@\s*(?=file:))?(?P<place>.+)"
+)
 _INCLUDING = {"-r": "r", "--requirement": "r", "-c": "c", "--constraint": "c"}
 
 
@@ -18,6 +27,7 @@ _INCLUDING = {"-r": "r", "--requirement": "r", "-c": "c", "--constraint": "c"}
 class Source:
     """The file that counts, with those that belong to it: a lock, or what a requirements.txt includes.
 
+    To that belongs what names the packages that the project itself, or another folder of its lines, needs.
     files: what stands in each, by its path as the project's folder sees it; path itself comes first.
     """
 
@@ -49,11 +59,43 @@ def _with_included(root: Path, path: Path, found: dict[str, bytes]) -> dict[str,
     name = name_of(path, root)
     if name not in found:
         found[name] = _read(path)
-        for line in found[name].decode(errors="replace").splitlines():
+        for line in text_of(found[name]).splitlines():
             _, included = include(line)
             if included and "://" not in included:
                 _with_included(root, beside(path, included), found)
+            for file in _describing(line, root):
+                found.setdefault(name_of(file, root), _read(file))
     return found
+
+
+def _describing(line: str, root: Path) -> list[Path]:
+    """The files that name what the folder needs that a line installs; none for another line."""
+    folder = local_folder(line, root)
+    return [folder / name for name in DESCRIBING if (folder / name).is_file()] if folder else []
+
+
+def local_folder(line: str, root: Path) -> Path | None:
+    """The folder that a line installs, such as `-e .` or `./x[extra]`, there or not; None for another line.
+
+    pip and uv look for it from the project's folder, in which they run. Without -e a path begins with a dot
+    or has a slash (pip's _looks_like_path).
+    """
+    match = _LOCAL.fullmatch(line) if "/" in line or line.lstrip()[:1] in (".", "-") else None
+    if match is None:
+        return None
+    place = re.split(r"\s#|;|\s--|#egg=", match["place"])[0].strip().strip("\"'")
+    place = re.sub(r"\[[^]]*\]$", "", place).removeprefix("file:")
+    if "://" in place or not (match["editable"] or place.startswith(".") or "/" in place):
+        return None
+    return beside(root / REQUIREMENTS, place.removeprefix("//"))
+
+
+def text_of(content: bytes) -> str:
+    """The text of a requirements file, as pip reads it: Windows writes a mark of the encoding before it."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    return content.decode(errors="replace")
 
 
 def name_of(path: Path, root: Path) -> str:
