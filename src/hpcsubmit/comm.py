@@ -150,8 +150,9 @@ def init(method: str = "auto", timeout: float = 240.0) -> None:
     method: one of METHODS, or nccl-slurm-pmi, nccl-slurm, nccl-openmpi, dummy, as older programs say.
     timeout: seconds that the ranks wait for each other. torch's own limit for later collectives stays.
 
-    NCCL is used where every rank has a GPU to itself, gloo elsewhere. Called again, it does nothing. Raises
-    CommError; where ranks do not come, all that came raise it, with the numbers of those that did not.
+    NCCL is used where every rank has a GPU to itself, gloo elsewhere; where there are GPUs, but not one for
+    each rank, rank 0 says so. Called again, it does nothing. Raises CommError; where ranks do not come, all
+    that came raise it, with the numbers of those that did not.
     """
     global _me
     name = _known(method)
@@ -271,13 +272,16 @@ def _join(me: Identity, seconds: float) -> Identity:
     everyone = _roll_call(store, [socket.gethostname(), _gpus(), first], me, seconds)
     hosts = [host for host, _, _ in everyone]
     # A rank has a GPU to itself where it sees enough for its node's ranks, or one that no other rank sees.
-    own = (n >= hosts.count(host) or everyone.count([host, n, gpu]) == 1 for host, n, gpu in everyone if n)
+    own = [n and (n >= hosts.count(host) or everyone.count([host, n, gpu]) == 1) for host, n, gpu in everyone]
     mine, before = hosts[me.rank], hosts[: me.rank]
     me = me._replace(
         local_rank=before.count(mine) if me.local_rank is None else me.local_rank,
         local_world_size=me.local_world_size or hosts.count(mine),
-        backend="nccl" if sum(own) == me.world_size and dist.is_nccl_available() else "gloo",
+        backend="nccl" if all(own) and dist.is_nccl_available() else "gloo",
     )
+    if me.rank == 0 and not all(own) and any(n for _, n, _ in everyone):
+        lacking = next(host for host, has in zip(hosts, own) if not has)
+        sys.stderr.write(f"hpcsubmit.comm: {_shortage(everyone, lacking)}\n")
     try:
         _within(seconds, lambda: _form(me, dist.PrefixStore("group", store)))
     except _TORCH_ERRORS as error:
@@ -349,6 +353,18 @@ def _gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+
+
+def _shortage(everyone: list[Any], host: str) -> str:
+    """Say which GPUs the ranks of a host lack; the word of each rank is its host, its GPUs, and the first."""
+    here = [word[1:] for word in everyone if word[0] == host]
+    numbers = [number for number, _ in here]
+    gpus = len({gpu for _, gpu in here}) if set(numbers) == {1} else min(numbers)
+    cure = "by gloo, which is slow: start one rank per GPU"
+    if not gpus:
+        return f"{numbers.count(0)} of {len(here)} ranks on {host} have no GPU: all meet {cure}"
+    many, them = ("", "it") if gpus == 1 else ("s", "them")
+    return f"{len(here)} ranks on {host} see {gpus} GPU{many}: they share {them}, {cure}"
 
 
 def _form(me: Identity, store: Any) -> None:

@@ -1,5 +1,6 @@
 """How a job's program is started: the kind of job, and what each kind makes of the user's command."""
 
+import re
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import PurePosixPath
@@ -88,7 +89,7 @@ NO_PROGRAM = Program(assignments=(), names=(), arguments=())
 
 def program_for(kind: JobKind, command: Command, request: Request, profile: Profile) -> Program:
     """Make the program of a job from the user's command; raises HpcSubmitError where it does not fit."""
-    if kind is JobKind.ACCELERATE and (launcher := _own_launcher(command)):
+    if kind is JobKind.ACCELERATE and (launcher := own_launcher(command)):
         return _accelerate_launch(command, launcher)
     if kind.distributed and not command.python_word:
         raise HpcSubmitError(
@@ -162,8 +163,8 @@ _STRATEGIES = (
 """Those that say how the processes train together; accelerate refuses --multi_gpu beside most of them."""
 
 
-def _own_launcher(command: Command) -> int:
-    """How many words of the command are `accelerate launch`, or python and that module; 0 for none."""
+def own_launcher(command: Command) -> int:
+    """Say how many words of the command are `accelerate launch`, or python and that module; 0 for none."""
     words = _literals(command.words[:3])
     if command.python_word and words[1:] == ["-m", "accelerate.commands.launch"]:
         return 3
@@ -220,9 +221,9 @@ def _ranks(command: Command, request: Request) -> Program:
     return _as_it_is(command)
 
 
-def names_its_rank(command: Command) -> bool:
-    """Whether `-W ranks` fills something in that differs from process to process."""
-    return "{rank}" in command.text or "{local_rank}" in command.text
+def placeholders(text: str) -> list[str]:
+    """Return what `-W ranks` fills in of a command's text, each once, in order; `${rank}` is bash's own."""
+    return list(dict.fromkeys(re.findall(r"(?<!\$)\{(?:rank|local_rank|world_size|master_port)\}", text)))
 
 
 def mpi_flavours(said: str) -> tuple[str, ...]:
