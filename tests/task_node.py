@@ -17,6 +17,7 @@ SRUN = '#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\nexec "$@"\n'
 # Tells what it got, in a line that no other process cuts in two.
 SHOW = """import json, os, sys
 names = ("OUTPUT_DIR", "SEED", "NAME", "WANDB_RUN_ID", "WANDB_MODE", "WANDB_RESUME", "WANDB_DIR")
+names += ("WANDB_TAGS", "WANDB_ENTITY", "WANDB_PROJECT")
 told = {name: os.environ[name] for name in names if name in os.environ}
 with open(os.path.join(os.environ["source_dir"], "told"), "a") as file:
     file.write(json.dumps({"words": sys.argv[1:], "variables": told}) + "\\n")

@@ -15,6 +15,7 @@ from hpcsubmit.yaml_file import read_yaml
 EXPERIMENT_FILE = "experiment_configurations.txt"
 SINGULAR_FILE = "experiment_configuration.txt"
 CONFIGURATION_FILE = "hpcsubmit.yaml"
+OTHER_SUFFIX = "hpcsubmit.yml"
 HPC_FILES = "hpc_files"
 
 
@@ -92,6 +93,8 @@ def _where_to_put_the_file(folder: Path) -> str:
     for place in (*above, *(each / HPC_FILES for each in above)):
         if (place / SINGULAR_FILE).is_file():
             return f"rename {place / SINGULAR_FILE} to {EXPERIMENT_FILE} (plural)"
+        if (place / OTHER_SUFFIX).is_file() and not (place / CONFIGURATION_FILE).is_file():
+            return f"rename {place / OTHER_SUFFIX} to {CONFIGURATION_FILE}"
     return f"write your command, such as python main.py, into {EXPERIMENT_FILE} in your project's folder"
 
 

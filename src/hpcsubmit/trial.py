@@ -47,6 +47,7 @@ _PYTHON = re.compile(r"(?s)(?:.*/)?python(?:3(?:\.[0-9]+)?)?")
 _NEGATIVE_NUMBER = re.compile(r"-(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WANDB = re.compile(r"WANDB_(?!.*(?:API_KEY|TOKEN))")
 _MODULES = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.launch"}
+_LAUNCHERS = (*_MODULES.values(), "torch.distributed.launch")
 
 
 class TrialError(Exception):
@@ -248,7 +249,7 @@ def without_env(command: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 def fit(command: Sequence[str], launch: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return the launcher's words, and those of what it starts, for spec["launch"]; a leading env goes.
 
-    TrialError where every rank is to start Python, and the command does not.
+    TrialError where every rank is to start Python, and the command does not, or would start all ranks again.
     """
     _, rest = without_env(command)
     kind = launch["kind"]
@@ -256,11 +257,25 @@ def fit(command: Sequence[str], launch: Mapping[str, Any]) -> tuple[list[str], l
         raise TrialError("the command of the sweep has no words")
     if kind != "plain" and not _PYTHON.fullmatch(rest[0]):
         raise TrialError(f"{kind} starts Python on every rank, but the sweep's command starts '{rest[0]}'")
+    several = launch["gpus"] > 1 or (kind in _MODULES and launch["nodes"] > 1)
+    module = _module(rest[1:])
+    if kind != "plain" and several and module in _LAUNCHERS:
+        raise TrialError(
+            f"{kind} starts every rank itself, but the sweep's command starts {module}: leave it out"
+        )
     if kind == "lightning":
         flags = (launch["nodes_flag"], launch["gpus_flag"])
         counts = [flags[0], str(launch["nodes"]), flags[1], str(launch["gpus"])]
         return [], [rest[0], *_without_flags(rest[1:], flags), *counts]
     return _launched(rest[0], rest[1:], _MODULES[kind]) if kind in _MODULES else ([], rest)
+
+
+def _module(arguments: list[str]) -> str:
+    """The module behind python's -m, "" for none."""
+    rest = list(arguments)
+    while rest and rest[0].startswith("-") and rest[0] != "-m":
+        del rest[: 2 if rest[0] in ("-W", "-X") else 1]
+    return rest[1] if rest[:1] == ["-m"] and rest[1:] else ""
 
 
 def _without_flags(arguments: list[str], flags: tuple[str, ...]) -> list[str]:
@@ -305,10 +320,12 @@ def take(spec_file: str, trial: str, file: str) -> int:
 
 
 def _identity(spec: Spec, trial: int) -> dict[str, str]:
-    """The trial's seed, and what makes it one run of wandb's, also after a requeue."""
-    tags = ",".join(filter(None, [os.environ.get("WANDB_TAGS"), *spec["tags"]]))
+    """The trial's seed, what makes it one run of wandb's, also after a requeue, and where that belongs."""
+    # Each once: what the environment has may be those of the task's trial before.
+    tags = dict.fromkeys([*os.environ.get("WANDB_TAGS", "").split(","), *spec["tags"]])
     found = {"WANDB_RUN_ID": f"{spec['run']}-{trial}", "WANDB_RESUME": "allow"}
-    found.update(WANDB_RUN_GROUP=spec["name"] or spec["run"], WANDB_TAGS=tags)
+    found.update(WANDB_RUN_GROUP=spec["name"] or spec["run"], WANDB_TAGS=",".join(filter(None, tags)))
+    found.update(WANDB_ENTITY=spec.get("entity", ""), WANDB_PROJECT=spec.get("project", ""))
     found.update({"SEED": str(seed_of(spec, trial))} if spec["seeds"] else {})
     return {name: value for name, value in found.items() if value}
 

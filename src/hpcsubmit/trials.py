@@ -130,8 +130,10 @@ def spec_of(
     """Return what a trial's number stands for, as sweep.json of the record holds it."""
     wanted = trials.wanted
     described = wanted.file.as_spec() if wanted.file else _NO_FILE
+    there = {"entity": wanted.sweep.entity, "project": wanted.sweep.project} if wanted.sweep else {}
     return {
         **described,
+        **there,
         "trials": wanted.number,
         "seeds": list(wanted.seeds),
         "run": run_id,
@@ -148,5 +150,5 @@ def spec_of(
 
 _NO_FILE: dict[str, Any] = {
     "name": "", "method": "grid", "parameters": [], "random_seed": 0, "program": "", "command": [],
-    "metric": None, "tags": [], "file": "",
+    "metric": None, "tags": [], "entity": "", "project": "", "file": "",
 }  # fmt: skip

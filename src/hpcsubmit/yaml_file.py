@@ -11,6 +11,9 @@ from hpcsubmit.errors import HpcSubmitError
 Lines = dict[tuple[str, ...], int]
 """The line of each key of a file, by the keys that lead to it; items of lists have their numbers, from 0."""
 _NUMBERED_ITEMS = 1000
+_DEEPEST = 100
+"""Levels of lists and mappings in each other. PyYAML 6.0.3 calls itself for each: 5,000 of them are a
+RecursionError, and 100,000 end the process."""
 
 
 def read_yaml(path: Path, cache: Cache | None = None) -> Any:
@@ -41,12 +44,43 @@ def read_yaml_lines(path: Path) -> tuple[Any, Lines]:
     return _parse(path, lines), lines
 
 
+def plain_scalars(path: Path) -> dict[tuple[str, ...], str]:
+    """Return what stands in a YAML file without quotes, by its keys as in Lines; "" for an empty place.
+
+    An alias stands at its first place alone. A file that cannot be read any more has none.
+    """
+    import yaml  # late: few files need it
+
+    found: dict[tuple[str, ...], str] = {}
+    with suppress(OSError, yaml.YAMLError, ValueError), path.open(encoding="utf-8") as file:
+        _find_plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file).get_single_node(), (), found, set())
+    return found
+
+
+def _find_plain(node: Any, above: tuple[str, ...], found: dict[tuple[str, ...], str], seen: set[int]) -> None:
+    if id(node) in seen or node is None:
+        return
+    seen.add(id(node))
+    if node.id == "scalar":
+        if not node.style:
+            found[above] = node.value
+    elif node.id == "sequence":
+        for index, each in enumerate(node.value):
+            _find_plain(each, (*above, str(index)), found, seen)
+    else:
+        for key, value in node.value:
+            _find_plain(value, (*above, str(key.value)), found, seen)
+
+
 def _parse(path: Path, lines: Lines) -> Any:
     import yaml  # late: a remembered file does not need it
 
     try:
         with path.open(encoding="utf-8") as file:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file)
+            text = file.read()
+            kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            _check_depth(kind(text), path)
+            loader = kind(text)
             node = loader.get_single_node()
             _number(node, (), _Numbering(path, lines, set()))
             return None if node is None else loader.construct_document(node)
@@ -59,6 +93,20 @@ def _parse(path: Path, lines: Lines) -> Any:
         raise HpcSubmitError(
             f"{path}{where} is not YAML: {problem}", "check its indentation, quotes and colons"
         ) from error
+
+
+def _check_depth(loader: Any, path: Path) -> None:
+    """Raise HpcSubmitError for what is nested too deep to be read: its events come one after another."""
+    import yaml
+
+    depth = 0
+    while loader.check_event():
+        event = loader.get_event()
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            problem = f"nests lists and mappings more than {_DEEPEST} deep"
+            hint = "close every [ and {, and check the indentation"
+            raise HpcSubmitError(f"{path}, line {event.start_mark.line + 1}: {problem}", hint)
 
 
 class _Numbering(NamedTuple):

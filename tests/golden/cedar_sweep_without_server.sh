@@ -220,8 +220,10 @@ python=$(command -v python || command -v python3) || { echo "hpcsubmit: no pytho
 exec "$python" "$@"' sh "$@"
 }
 
-# wandb, where the program uses it, without a server: `hpcsubmit sweep sync` uploads what it writes.
-export WANDB_MODE="${WANDB_MODE:-offline}" WANDB_DIR
+# wandb, where the program uses it, without a server, whatever mode was inherited: `hpcsubmit sweep sync` uploads what
+# it writes.
+[ "${WANDB_MODE:-}" = disabled ] || WANDB_MODE=offline
+export WANDB_MODE WANDB_DIR
 
 run_trial() { # its parameters follow from its number
   WANDB_DIR=$OUTPUT_DIR

@@ -227,6 +227,24 @@ def test_a_link_to_hpc_files_leads_to_its_project(sandbox: Sandbox) -> None:
     assert f"--chdir={sandbox.project}\n" in said.stdout
 
 
+@pytest.mark.parametrize("place", ["", "hpc_files/"])
+def test_the_other_suffix_is_an_error_that_names_the_file(sandbox: Sandbox, place: str) -> None:
+    sandbox.experiment.unlink()
+    path = sandbox.project / f"{place}hpcsubmit.yml"
+    sandbox.write("command: python main.py\n", path)
+    (sandbox.project / "src").mkdir()
+    said = sandbox.refuses(cwd=sandbox.project / "src")
+    assert said.error.startswith("no project here: neither ")
+    assert said.hint == f"rename {path} to hpcsubmit.yaml"
+
+
+def test_beside_the_right_name_the_other_suffix_is_no_reason(sandbox: Sandbox) -> None:
+    sandbox.experiment.unlink()
+    for name in ("hpcsubmit.yml", "hpcsubmit.yaml"):
+        sandbox.write("gpus: 2\n", sandbox.project / name)
+    assert sandbox.refuses().hint.startswith("write your command")
+
+
 def test_the_hint_finds_the_singular_name_above(sandbox: Sandbox) -> None:
     sandbox.experiment.rename(sandbox.project / "experiment_configuration.txt")
     (sandbox.project / "src").mkdir()

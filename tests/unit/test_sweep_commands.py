@@ -168,7 +168,7 @@ def test_a_sweep_file_that_is_not_there_is_an_error(sandbox: Sandbox, wandb: Wan
     said = sandbox.refuses("sweep", "create", "no.yml", cwd=folder)
     assert (said.error, said.hint) == (
         "there is no sweep file no.yml",
-        f"looked in {folder} and {sandbox.project}",
+        f"looked in {folder}, then {sandbox.project}, then {sandbox.project}/hpc_files",
     )
 
 

@@ -31,6 +31,7 @@ def test_json_has_all_and_only_finite_numbers(records: TrialRecords) -> None:
     shown = json.loads(json.dumps(as_json(found, ranked(found)), allow_nan=False))
     assert (shown["best"], shown["counts"]["missing"]) == (2, 4)
     assert [row["number"] for row in shown["trials"]] == [2, 1, 3, 4, 5, 6]
+    assert (shown["entity"], shown["project"]) == ("", "")  # as in records of old
     assert shown["trials"][1]["curve"] == [{"accuracy": "NaN"}, {"accuracy": "Infinity"}]
 
 

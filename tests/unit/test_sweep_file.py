@@ -10,8 +10,9 @@ import pytest
 import hpcsubmit
 from hpcsubmit import trial
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.request import AUTO
 from hpcsubmit.sweep_file.parameter import NEEDED
-from hpcsubmit.sweep_file.reading import check_flags, check_offline, read_sweep_file, sets_seed
+from hpcsubmit.sweep_file.reading import check_flags, check_offline, read_sweep_file
 from sweep_files import COMPOSITE, HEAD, RANDOM, Write
 
 SHIPPED = Path(__file__).parents[2] / "sweeper.yml"
@@ -264,7 +265,7 @@ def test_a_name_that_wandb_s_server_complains_of_is_warned_of(write: Write) -> N
         (
             "method: random\nparameters: {a: [1]}",
             "line 2: method is random, which has no end without a server",
-            "say how many trials: run_cap: 20",
+            "say how many trials: run_cap: 20, or --num-sweeps 20",
         ),
         (
             "method: random\nrun_cap: 3\nparameters:\n  subtests:\n    x:\n      a: {distribution: beta}",
@@ -281,6 +282,32 @@ def test_what_needs_a_server_is_refused_without_one(text: str, message: str, hin
     assert caught.value.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("method: bayes\nmetric: {name: a}\nparameters: {a: [1]}", "use grid or random"),
+        (
+            "method: grid\nearly_terminate: {type: hyperband, min_iter: 3}\nparameters: {a: [1]}",
+            "take it out of the file",
+        ),
+        ("method: random\nrun_cap: 3\nparameters: {a: {distribution: beta}}", "use uniform or normal"),
+    ],
+)
+def test_where_no_node_reaches_the_server_the_cure_is_in_the_file(text: str, cure: str, write: Write) -> None:
+    file = write.one(text, "program: t.py\n")
+    with pytest.raises(HpcSubmitError) as caught:
+        check_offline(file, cut_off="fir")
+    reason = "the nodes of 'fir' do not reach wandb's server (wandb: offline in its profile)"
+    assert caught.value.hint == f"{cure}: {reason}"
+
+
+def test_a_number_of_trials_is_the_end_of_a_random_sweep(write: Write) -> None:
+    file = write.one("parameters: {a: [1]}", RANDOM)
+    check_offline(file, number=5)
+    with pytest.raises(HpcSubmitError):
+        check_offline(file, number=AUTO)
+
+
 def test_every_distribution_that_a_file_may_have_is_drawn_offline(write: Write) -> None:
     assert set(NEEDED) - set(trial.DISTRIBUTIONS) == {"beta", "q_beta"}
     assert set(trial.DISTRIBUTIONS) <= set(NEEDED)
@@ -289,21 +316,6 @@ def test_every_distribution_that_a_file_may_have_is_drawn_offline(write: Write) 
     file = write.one("run_cap: 2\nparameters:\n" + lines, RANDOM)
     check_offline(file)
     assert set(trial.parameters({**file.as_spec(), "trials": 2, "seeds": []}, 2)) == ranges
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ("{seed: [1, 2]}", True),
-        ("{random_seed: 1, a: 2}", True),
-        ("{trainer.seed: 1}", True),
-        ("{g: {parameters: {seed: 1}}}", True),
-        ("{seeds: 1, seeded: 2, seed_all: 3, reseed: 4}", False),
-        ("{g: {parameters: {a: {value: seed}}}}", False),
-    ],
-)
-def test_a_parameter_that_is_the_seed_is_known(parameters: str, expected: object, write: Write) -> None:
-    assert sets_seed(write.one(f"parameters: {parameters}")) is expected
 
 
 def test_a_parameter_that_the_job_sets_itself_is_refused(write: Write) -> None:

@@ -8,7 +8,6 @@ import pytest
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.sweeps.look import runs_left
-from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_sweep import WandbSweepId
 from sandbox import Sandbox
 from wandb_python import WandbPython
@@ -27,8 +26,7 @@ def wandb(sandbox: Sandbox) -> WandbPython:
 
 
 def left(sandbox: Sandbox, environment: Path | None = None) -> tuple[int | None, list[str]]:
-    path = environment or sandbox.project / "virtual_env"
-    return runs_left(SWEEP, Host(environ=sandbox.environ), Virtualenv(path=path))
+    return runs_left(SWEEP, Host(environ=sandbox.environ), environment or sandbox.project / "virtual_env")
 
 
 @pytest.mark.parametrize(

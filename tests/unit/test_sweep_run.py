@@ -91,7 +91,25 @@ def test_the_file_is_looked_up_here_and_then_in_the_project(desk: SweepDesk) -> 
     assert sorted(spec["trials"] for spec in specs(desk)) == [2, 6]
     said = desk.box.hpcsubmit(*OFFLINE, "no.yml", cwd=folder)
     assert (said.code, said.stdout, said.error) == (1, "", "there is no sweep file no.yml")
-    assert said.hint == f"looked in {folder} and {desk.box.project}"
+    root = desk.box.project
+    assert said.hint == f"looked in {folder}, then {root}, then {root}/hpc_files"
+
+
+@pytest.mark.parametrize("argv", [OFFLINE, ("sweep", "create", "--dry-run")])
+def test_the_file_may_lie_in_hpc_files_and_the_project_s_own_comes_first(
+    desk: SweepDesk, argv: tuple[str, ...]
+) -> None:
+    root = desk.box.project
+    (root / "sweeper.yml").unlink()
+    (root / "hpc_files").mkdir()
+    desk.box.write("print()\n", root / "inner.py")
+    desk.box.write("print()\n", root / "inner.py")
+    desk.file("program: inner.py\n" + GRID.partition("\n")[2], "hpc_files/sweeper.yml")
+    said = desk.submits(*argv)
+    assert "inner.py" in said.stdout + said.stderr
+    desk.file()
+    said = desk.submits(*argv)
+    assert "inner.py" not in said.stdout + said.stderr
 
 
 def test_every_combination_is_run_with_every_seed(desk: SweepDesk) -> None:
@@ -110,8 +128,12 @@ def test_the_first_of_the_trials_alone(desk: SweepDesk) -> None:
 def test_a_file_that_sets_the_seed_is_not_repeated(desk: SweepDesk, argv: tuple[str, ...]) -> None:
     path = desk.file(SEEDED)
     said = desk.box.refuses(*OFFLINE, *argv, code=2)
-    assert said.error == f"{path} sets the seed itself, and --repeat or --seeds would set it too"
-    assert said.hint == "leave out --repeat and --seeds, or take the seed out of the file"
+    assert said.error == (
+        f"{path} sets the seed itself, parameters.model.seed, and --repeat or --seeds would set it too"
+    )
+    assert said.hint == (
+        "leave out --repeat and --seeds, or take the seed out of the file: its command may have {seed}"
+    )
     desk.submits(*OFFLINE)
 
 
@@ -119,10 +141,34 @@ def test_random_without_an_end_is_refused_offline(desk: SweepDesk) -> None:
     desk.file(RANDOM)
     said = desk.box.refuses(*OFFLINE)
     assert said.error.endswith("sweeper.yml, line 2: method is random, which has no end without a server")
-    assert said.hint == "say how many trials: run_cap: 20"
+    assert said.hint == "say how many trials: run_cap: 20, or --num-sweeps 20"
     desk.file(f"{RANDOM}run_cap: 3\n")
     desk.submits(*OFFLINE)
     assert arrays(desk.script) == ["1-3"]
+
+
+def test_random_without_an_end_has_as_many_trials_as_are_asked_for(desk: SweepDesk) -> None:
+    desk.file(RANDOM)
+    said = desk.submits(*OFFLINE, "--num-sweeps", "5")
+    assert (arrays(desk.script), specs(desk)[0]["trials"]) == (["1-5"], 5)
+    assert " of the " not in said.stderr
+    assert desk.box.hpcsubmit(*OFFLINE, "--num-sweeps", "auto").error.endswith("no end without a server")
+
+
+def test_with_seeds_as_many_trials_are_run_as_are_asked_for(desk: SweepDesk) -> None:
+    desk.file(RANDOM)
+    desk.submits(*OFFLINE, "--num-sweeps", "4", "--seeds", "7,8")
+    (spec,) = specs(desk)
+    assert (spec["trials"], spec["seeds"], arrays(desk.script)) == (4, [7, 8], ["1-4"])
+
+
+def test_where_the_profile_says_offline_no_cure_names_the_option(desk: SweepDesk) -> None:
+    desk.profile(wandb="offline")
+    desk.file(RANDOM.replace("random", "bayes") + "metric: {name: acc, goal: maximize}\n")
+    for argv in (RUN, OFFLINE):
+        said = desk.box.refuses(*argv)
+        reason = "the nodes of 'generic' do not reach wandb's server (wandb: offline in its profile)"
+        assert said.hint == f"use grid or random: {reason}"
 
 
 def test_bayes_is_refused_offline(desk: SweepDesk) -> None:
@@ -257,6 +303,33 @@ def test_the_workers_of_a_part_share_its_runs(desk: SweepDesk) -> None:
     said = desk.submits(*OFFLINE)
     assert arrays(desk.script) == ["1-3"]
     assert "note: 2 trials one after another in each of 3 tasks" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "workers", "note"),
+    [
+        ("n: [1, 2, 3, 4]", 3, "2 tasks do the work of 3 workers: 2 runs each"),
+        ("n: [1, 2, 3, 4, 5]", 4, "3 tasks do the work of 4 workers: 2 runs each, 1 in the last"),
+        ("n: [1]", 2, "1 task does the work of 2 workers: 1 run each"),
+    ],
+)
+@pytest.mark.parametrize("argv", [RUN, OFFLINE])
+def test_fewer_tasks_than_workers_are_told_where_the_number_does_not_divide(
+    desk: SweepDesk, argv: tuple[str, ...], parameters: str, workers: int, note: str
+) -> None:
+    desk.file(f"program: main.py\nmethod: grid\nparameters:\n  {parameters}\n  _num_nodes: {workers}\n")
+    assert f"note: {note}\n" in desk.submits(*argv).stderr
+    assert arrays(desk.script) == [f"1-{note.split()[0]}"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "argv"), [(2, ()), (4, ()), (3, ("--trials-per-task", "2")), (3, ("--num-sweeps", "3"))]
+)
+def test_nothing_is_said_of_workers_where_they_are_the_tasks_or_the_user_says_how_many(
+    desk: SweepDesk, workers: int, argv: tuple[str, ...]
+) -> None:
+    desk.file(f"program: main.py\nmethod: grid\nparameters:\n  n: [1, 2, 3, 4]\n  _num_nodes: {workers}\n")
+    assert " the work of " not in desk.submits(*OFFLINE, *argv).stderr
 
 
 def test_w_is_refused_beside_a_file(desk: SweepDesk) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sandbox import Sandbox
-from sweep_desk import SweepDesk, directives
+from sweep_desk import GRID, SweepDesk, directives
 from unit.test_question import at_a_terminal
 
 SWEEP = ("-w", "lab/gan/abc")
@@ -48,6 +48,19 @@ def test_the_number_is_asked_for_and_what_is_left_of_the_grid_is_proposed(
     said = desk.submits(*SWEEP, stdin=answer)
     assert said.stderr.startswith("Number of sweeps [8]: ")
     assert directives(desk.script)["array"] == f"1-{number}"
+
+
+@pytest.mark.parametrize("place", ["sweeper.yml", "hpc_files/sweeper.yml"])
+def test_the_grid_of_the_project_s_file_is_proposed_where_no_server_was_asked(
+    desk: SweepDesk, place: str
+) -> None:
+    (desk.box.project / "hpc_files").mkdir()
+    (desk.box.project / "virtual_env").rename(desk.box.project / "aside")
+    desk.box.write("wandb\n", desk.box.project / "requirements.txt")
+    desk.file(name=place)
+    said = desk.submits(*SWEEP, "--dry-run", stdin="\n")
+    assert said.stderr.startswith("Number of sweeps [6]: ")
+    assert directives(said.stdout)["array"] == "1-6"
 
 
 def test_nothing_is_proposed_where_nothing_bounds_the_sweep(desk: SweepDesk) -> None:
@@ -212,6 +225,14 @@ def test_several_trials_in_each_task(desk: SweepDesk, argv: tuple[str, ...]) -> 
     )
     assert desk.record("plan.json")["array"] == {"trials": 7, "per_task": 3, "blocks": [[0, 3]]}
     assert directives(desk.script)["array"] == "1-3"
+
+
+def test_the_workers_of_the_file_that_a_sweep_was_created_from_are_kept_in_mind(desk: SweepDesk) -> None:
+    desk.file(GRID + "  _num_agents: 4\n")
+    desk.submits("sweep", "create")
+    said = desk.submits("-w", "lab/gan/abc", "--num-sweeps", "6")
+    assert "note: 3 tasks do the work of 4 workers: 2 runs each\n" in said.stderr
+    assert "#SBATCH --array=1-3" in desk.script
 
 
 def test_results_are_not_collected_of_several_trials_in_a_task(desk: SweepDesk) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ class User:
         self.submitted(len(says))
         return [logged(self.records, trial, word) for trial, word in enumerate(says, 1)]
 
-    def submitted(self, trials: int) -> None:
-        self.records.submitted([["lr", {"values": [0.1] * trials}]], trials)
+    def submitted(self, trials: int, **spec: Any) -> None:
+        self.records.submitted([["lr", {"values": [0.1] * trials}]], trials, **spec)
         plan = json.loads((self.records.folder / "plan.json").read_text())
         plan["project"] = str(self.sandbox.project)
         (self.records.folder / "plan.json").write_text(json.dumps(plan))
@@ -335,6 +336,33 @@ def test_the_key_and_the_place_reach_wandb(user: User) -> None:
     assert asked.environ["WANDB_MODE"] == "online"
     assert "WANDB_RUN_ID" not in asked.environ
     assert not Path(asked.environ["WANDB_DIR"]).exists()  # wandb's own logs
+
+
+@pytest.mark.parametrize(
+    ("spec", "argv", "place"),
+    [
+        ({"entity": "lab", "project": "gan"}, (), "lab/gan"),
+        ({"entity": "", "project": "gan"}, (), "your own entity/gan"),
+        ({"entity": "lab", "project": "gan"}, ("--entity", "lab2"), "lab2/gan"),
+        ({"entity": "lab", "project": "gan"}, ("--project", "p2"), "lab/p2"),
+        ({"entity": "lab", "project": "gan"}, ("--entity", "lab2", "--project", "p2"), None),
+        ({"entity": "lab", "project": ""}, (), None),
+        ({}, (), None),
+    ],
+)
+def test_where_the_job_told_its_runs_to_belong_is_said_and_options_go_before(
+    user: User, spec: dict[str, str], argv: tuple[str, ...], place: str | None
+) -> None:
+    user.submitted(1, **spec)
+    logged(user.records, 1, "ok")
+    note = f"note: to {place}, unless the program itself names another place\n"
+    for said in (user.syncs("--dry-run", *argv), user.syncs(*argv)):
+        assert said.code == 0, said
+        notes = [line for line in said.stderr.splitlines(keepends=True) if line.startswith("note")]
+        assert notes == [note] * bool(place)
+    (asked,) = user.wandb.asked()
+    assert asked.options == list(argv)
+    assert user.syncs(*argv).stderr == ""
 
 
 def test_the_key_of_the_file_reaches_wandb_too(user: User) -> None:

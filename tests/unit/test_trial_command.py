@@ -164,6 +164,21 @@ def test_a_launch_file_holds_variables_launcher_and_words(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["command", "command.yaml", "sweep.json"]
 
 
+def test_a_launch_file_says_where_the_run_belongs_and_the_command_may_say_otherwise(tmp_path: Path) -> None:
+    sweep = spec(entity="lab", project="digits")
+    variables, _, _ = items(taken(tmp_path, sweep, 1, WANDB_PROJECT="else"))
+    assert (variables["WANDB_ENTITY"], variables["WANDB_PROJECT"]) == ("lab", "digits")
+    other = spec(entity="", project="digits", command=["${env}", "WANDB_PROJECT=own", "python", "x.py"])
+    variables, _, _ = items(taken(tmp_path, other, 1))
+    assert variables["WANDB_PROJECT"] == "own"
+    assert "WANDB_ENTITY" not in variables
+
+
+def test_a_tag_that_is_there_is_not_added_again(tmp_path: Path) -> None:
+    variables, _, _ = items(taken(tmp_path, spec(tags=["a b", "c"]), 1, WANDB_TAGS="c,mine,"))
+    assert variables["WANDB_TAGS"] == "c,mine,a b"
+
+
 def test_without_name_tags_and_seeds_the_run_names_the_group(tmp_path: Path) -> None:
     variables, launcher, program = items(taken(tmp_path, spec(), 1))
     assert variables["WANDB_RUN_GROUP"] == "r20260131-235959-a2b3"

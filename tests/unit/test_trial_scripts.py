@@ -104,6 +104,61 @@ def test_every_trial_has_an_output_folder_and_a_run_of_its_own(node: TaskNode) -
     assert all(Path(each["OUTPUT_DIR"]).is_dir() for each in variables)
 
 
+@pytest.mark.parametrize(
+    ("own", "tags"),
+    [("", "base,small"), ("mine", "mine,base,small"), ("small,mine", "small,mine,base")],
+)
+def test_every_trial_of_a_task_has_each_tag_once_behind_the_users_own(
+    node: TaskNode, own: str, tags: str
+) -> None:
+    subtest = '  subtests: {"base,small": {n: [1, 2, 3, 4]}}\n'
+    node.desk.file(f"program: main.py\nmethod: grid\nparameters:\n{subtest}")
+    node.desk.submits(*OFFLINE, "--trials-per-task", "4")
+    node.desk.box.environ["WANDB_TAGS"] = own
+    assert node.run(1) == 0, node.output
+    assert [each["variables"]["WANDB_TAGS"] for each in told(node)] == [tags] * 4
+
+
+@pytest.mark.parametrize(
+    ("own", "mode"),
+    [("online", "offline"), ("shared", "offline"), ("dryrun", "offline"), ("disabled", "disabled")],
+)
+def test_no_mode_of_the_users_but_disabled_stays_without_a_server(
+    node: TaskNode, own: str, mode: str
+) -> None:
+    node.desk.box.environ["WANDB_MODE"] = own
+    node.desk.submits(*OFFLINE, "--trials-per-task", "2")
+    assert node.run(1) == 0, node.output
+    assert [each["variables"]["WANDB_MODE"] for each in told(node)] == [mode] * 2
+
+
+def test_a_mode_that_the_files_command_sets_is_the_programs(node: TaskNode) -> None:
+    node.desk.file(TEN + "command: [/usr/bin/env, WANDB_MODE=online, python, '${program}', '${args}']\n")
+    node.desk.submits(*OFFLINE)
+    assert node.run(1) == 0, node.output
+    assert told(node)[0]["variables"]["WANDB_MODE"] == "online"
+
+
+def test_every_trial_logs_for_the_place_of_the_sweep_also_when_it_runs_again(node: TaskNode) -> None:
+    node.program(FAILS)
+    node.desk.file("entity: lab\nproject: digits\n" + TEN)
+    node.desk.submits(*OFFLINE, "--trials-per-task", "2")
+    assert [node.run(1), node.run(1)] == [2, 2]
+    assert outputs(node) == ["1", "2", "2"]
+    places = [(each["variables"]["WANDB_ENTITY"], each["variables"]["WANDB_PROJECT"]) for each in told(node)]
+    assert places == [("lab", "digits")] * 3
+
+
+def test_the_record_of_an_old_submission_names_no_place_and_runs_again(node: TaskNode) -> None:
+    node.desk.submits(*OFFLINE)
+    path = node.folder / "sweep.json"
+    old = json.loads(path.read_text())
+    del old["entity"], old["project"]
+    path.write_text(json.dumps(old))
+    assert node.run(1) == 0, node.output
+    assert {"WANDB_ENTITY", "WANDB_PROJECT"}.isdisjoint(told(node)[0]["variables"])
+
+
 # --- how it ends, and what a second time does
 
 

@@ -1,6 +1,7 @@
 """What a submission will do, as text for the terminal; never a secret."""
 
 import re
+from typing import TYPE_CHECKING
 
 from hpcsubmit.cli.table import align
 from hpcsubmit.clusters import NO_SBATCH
@@ -8,6 +9,9 @@ from hpcsubmit.plan import Plan
 from hpcsubmit.prepare import Prepared
 from hpcsubmit.values import bytes_text
 from hpcsubmit.virtualenv import Virtualenv
+
+if TYPE_CHECKING:
+    from hpcsubmit.sweep_file.reading import SweepFile
 
 
 def preview(prepared: Prepared, *, dry_run: bool) -> str:
@@ -65,7 +69,14 @@ def _program(plan: Plan) -> list[tuple[str, str]]:
         described = f"{file.path.name}, {file.method}" if file else "as the server has it"
         started = [("sweep", f"{plan.trials.sweep_path or 'without a server'} ({described})")]
         started += [("command", file.shown_command)] if file else []
+        started += _logged(file) if file and not plan.trials.sweep_path else []
     return [*started, *_trials(plan)]
+
+
+def _logged(file: "SweepFile") -> list[tuple[str, str]]:
+    """Where the runs of a sweep without a server belong, for programs that use wandb."""
+    place = f"{file.entity or 'your own entity'}/{file.project}"
+    return [("wandb", f"offline, for {place}")] if file.project else []
 
 
 def _trials(plan: Plan) -> list[tuple[str, str]]:

@@ -19,18 +19,19 @@ from hpcsubmit.request import Request
 from hpcsubmit.yaml_file import read_yaml_lines
 
 IMAGE = "singularity_container"
+SWEEP = "wandb_sweepid"
 EXCLUDING = (
     ("mem", "mem_per_gpu"),
     ("no_env", "env_on_node", "conda_env"),
     ("no_env", IMAGE),
     ("env_on_node", IMAGE),
     (COMMAND, "configs"),
-    ("repeat", "seeds", "wandb_sweepid"),
+    ("repeat", "seeds", SWEEP),
 )
 """Options of which one at most holds: one of the command line puts aside the others of the file."""
 BELONGING = {
     IMAGE: ("bind", "workdir", "pass_env", "container_exec", "container_on_node"),
-    "wandb_sweepid": ("num_sweeps", "trial_gpus", "trial_nodes", "trials_per_task"),
+    SWEEP: ("num_sweeps", "trial_gpus", "trial_nodes", "trials_per_task"),
 }
 """Options that mean nothing without another one: they go where that one, in the file, is put aside."""
 
@@ -67,7 +68,8 @@ def settled_request(options: dict[str, Any], place: Place, context: click.Contex
 def settled(options: dict[str, Any], place: Place, context: click.Context) -> dict[str, Any]:
     """Return a command's options with the values of hpcsubmit.yaml for those that were not typed.
 
-    `command` is among them, a Command, where the file's is the one to run. options, context: of the command.
+    `command` is among them, a Command, where the file's is the one to run, and so are `for_sweeps` and
+    `sweep_beside`, as a Request has them. options, context: of the command.
     Raises HpcSubmitError, with the file and the key, for whatever is wrong in any part of the file.
     """
     given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
@@ -81,7 +83,11 @@ def settled(options: dict[str, Any], place: Place, context: click.Context) -> di
     if values.get(COMMAND) is not None:
         check_one_command(place.project)
     settable = {*options, COMMAND}
-    return options | {n: value for n, value in values.items() if value is not None and n in settable}
+    return options | {
+        **{n: value for n, value in values.items() if value is not None and n in settable},
+        "for_sweeps": frozenset(BELONGING[SWEEP]).intersection(values),
+        "sweep_beside": (whole | chosen).get(SWEEP) if SWEEP in given else None,
+    }
 
 
 def _of_file(place: Place) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,10 +9,13 @@ from typing import NamedTuple
 import click
 
 from hpcsubmit.host import Host
-from hpcsubmit.project import Project, find_project
+from hpcsubmit.project import HPC_FILES, Project, find_project
 from hpcsubmit.sweep_file.finding import find_sweep_file
+from hpcsubmit.sweep_file.program import check_start
 from hpcsubmit.sweep_file.reading import SweepFile, read_sweep_file
-from hpcsubmit.sweeps.creation import Target, create_and_record, target_of
+from hpcsubmit.sweep_file.seed import unfilled_seed
+from hpcsubmit.sweeps.creation import create_and_record
+from hpcsubmit.sweeps.target import Target, target_of
 
 
 class _Site(NamedTuple):
@@ -24,9 +27,10 @@ def _create(
 ) -> None:
     host = Host(environ=dict(os.environ))
     site = _Site(find_project(host.folder()))
-    sweeps = _named(read_sweep_file(find_sweep_file(file, (host.folder(), site.project.root))), name)
+    root = site.project.root
+    sweeps = _named(read_sweep_file(find_sweep_file(file, (host.folder(), root, root / HPC_FILES))), name)
     for sweep in sweeps:
-        for warning in sweep.warnings:
+        for warning in (*sweep.warnings, *check_start(sweep, root, sure=False), *unfilled_seed(sweep)):
             click.echo(f"warning: {warning}", err=True)
     targets = [target_of(sweep, site, host, entity=entity, project=project) for sweep in sweeps]
     if dry_run:

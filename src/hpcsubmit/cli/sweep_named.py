@@ -8,7 +8,8 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.history import find_run
 from hpcsubmit.host import Host
 from hpcsubmit.project import Project, find_project
-from hpcsubmit.sweeps.creation import command_of, read_record
+from hpcsubmit.sweeps.creation import read_record
+from hpcsubmit.sweeps.target import command_of
 from hpcsubmit.values import is_run_id
 from hpcsubmit.wandb_sweep import WandbSweepId, complete
 

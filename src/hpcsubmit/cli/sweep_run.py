@@ -11,9 +11,11 @@ from hpcsubmit.cli.options import GreedyCommand
 from hpcsubmit.cli.preview import gpu_hours
 from hpcsubmit.cli.submission import Desk, Ready, carried_out, desk_of, made_ready, request_at, shown
 from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.project import HPC_FILES
 from hpcsubmit.request import Request
 from hpcsubmit.sweep_file.finding import find_sweep_file
 from hpcsubmit.sweep_file.reading import read_sweep_file
+from hpcsubmit.sweeps.wanted import limits_of
 
 
 def _run(file: str | None, entity: str | None, project: str | None, *, offline: bool, **options: Any) -> int:
@@ -33,12 +35,18 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
         num_sweeps=asked.num_sweeps,
     )
     offline = offline or desk.place.cluster.profile.wandb == "offline"
-    files = read_sweep_file(find_sweep_file(file, (desk.host.folder(), desk.place.project.root)))
+    root = desk.place.project.root
+    files = read_sweep_file(find_sweep_file(file, (desk.host.folder(), root, root / HPC_FILES)))
     if desk.follow and len(files) > 1:
         raise UsageError("--follow stays with one sweep, and the file describes several", "leave it out")
+    if offline:
+        from hpcsubmit.sweeps.target import placed  # late: a server is told otherwise
+
+        files = tuple(placed(each, desk.place, desk.host, entity=entity, project=project) for each in files)
     requests = [replace(request, sweep_file=each, offline=offline) for each in files]
     ready = [made_ready(each, desk) for each in requests]
-    _check_room(ready)
+    if len(ready) > 1:
+        _check_room(ready, request, desk)
     if not shown(ready, desk, together=_together(ready) if len(ready) > 1 else ""):
         return 0
     if not offline:  # all of them, before any is submitted
@@ -46,12 +54,19 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
     return [carried_out(each, desk) for each in ready][-1]
 
 
-def _check_room(ready: Sequence[Ready]) -> None:
-    """Raise HpcSubmitError where each sweep fits alone, and not all of them."""
+def _check_room(ready: Sequence[Ready], request: Request, desk: Desk) -> None:
+    """Raise HpcSubmitError where each sweep fits alone, and not all of them.
+
+    Few trials ask nobody how many fit; where those of all sweeps together are many, somebody is asked.
+    """
     trials = [each.prepared.plan.trials for each in ready]
     tasks = sum(each.array.tasks for each in trials if each)
     tight = [each.wanted.limits for each in trials if each and each.wanted.limits.free is not None]
-    if len(ready) > 1 and tight and tasks > (free := min(limits.free or 0 for limits in tight)):
+    if not tight:
+        number = sum(each.array.trials for each in trials if each)
+        found = limits_of(request, number, desk.place.cluster.profile, desk.host)
+        tight = [found] if found.free is not None else []
+    if tight and tasks > (free := min(limits.free or 0 for limits in tight)):
         limits = tight[0]
         raise HpcSubmitError(
             f"{tasks} tasks of {len(ready)} sweeps do not fit together: {free} of {limits.max_jobs} jobs are "
@@ -112,8 +127,8 @@ command = GreedyCommand(
             help="Without a server: the parameters of each run follow from its number. The default where the "
             "nodes of the cluster do not reach wandb.",
         ),
-        click.Option(["--entity"], help="The user or team that the sweep belongs to."),
-        click.Option(["--project"], help="The wandb project of the sweep."),
+        click.Option(["--entity"], help="The user or team that the sweep, or its runs, belong to."),
+        click.Option(["--project"], help="The wandb project of the sweep, or of its runs."),
         *OPTIONS,
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -18,7 +18,7 @@ from hpcsubmit.sweeps.asking import find_python
 from hpcsubmit.sweeps.gone import without_gone
 from hpcsubmit.sweeps.offline_runs import OfflineRun, Standing, offline_runs
 from hpcsubmit.sweeps.results import read_trials
-from hpcsubmit.sweeps.rows import State
+from hpcsubmit.sweeps.rows import State, SweepResults
 from hpcsubmit.sweeps.sync import Uploader
 from hpcsubmit.sweeps.sync_lock import only_one
 from hpcsubmit.sweeps.sync_outcome import Outcome, Upload
@@ -38,9 +38,10 @@ _NOT_JOINED = (
 def _sync(*, word: str, entity: str, project: str, dry_run: bool) -> None:
     host = Host(environ=dict(os.environ))
     run = find_run(word, host, host.folder())
-    found = _found(run, host)
+    found, results = _found(run, host)
     if dry_run:
         _list(found, run)
+        _say_where(found, results, entity, project)
         return
     if not _new(found):  # said without wandb, and without a lock
         _say(found, [], run)
@@ -48,7 +49,8 @@ def _sync(*, word: str, entity: str, project: str, dry_run: bool) -> None:
     with hangups_interrupt():
         uploader = Uploader.checked(host, _environment(run), entity=entity, project=project)
         with only_one(run.folder):
-            found = _found(run, host)  # anew: another may have uploaded some meanwhile
+            found, _ = _found(run, host)  # anew: another may have uploaded some meanwhile
+            _say_where(found, results, entity, project)
             if not uploader.joins_parts and _in_parts(found):
                 click.echo(f"note: wandb {uploader.version} {_NOT_JOINED}", err=True)
             _say(found, _upload(uploader, _new(found)), run)
@@ -64,14 +66,21 @@ def _upload(uploader: Uploader, runs: Sequence[OfflineRun]) -> list[Upload]:
     return ended
 
 
-def _found(run: Run, host: Host) -> tuple[OfflineRun, ...]:
+def _say_where(found: Sequence[OfflineRun], results: SweepResults, entity: str, project: str) -> None:
+    """Say where uploads go, unless the user has said it himself, or only the logs know: no job told them."""
+    place = f"{entity or results.entity or 'your own entity'}/{project or results.project}"
+    if _new(found) and not (entity and project) and not place.endswith("/"):
+        click.echo(f"note: to {place}, unless the program itself names another place", err=True)
+
+
+def _found(run: Run, host: Host) -> tuple[tuple[OfflineRun, ...], SweepResults]:
     """The folders of a run's trials; those of trials that the queue still has count as running."""
     results = read_trials(run.folder)
     if any(trial.state is State.RUNNING for trial in results.trials):
         queue = queued(scheduler_for(run.scheduler, host))
         if queue is not None:  # read once more: what has ended since has its record by now
             results = without_gone(read_trials(run.folder), run, [status.job for status in queue])
-    return offline_runs(run, results.trials)
+    return offline_runs(run, results.trials), results
 
 
 def _new(found: Sequence[OfflineRun]) -> list[OfflineRun]:

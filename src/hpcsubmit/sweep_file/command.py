@@ -29,6 +29,7 @@ def command_words(given: Any, source: Source) -> tuple[str, ...]:
             raise source.mistake(
                 ("command", str(index)), f"is no word: {word}", f"put it in quotes: '{_source_of(word)}'"
             )
+        source.check_text(str(word), ("command", str(index)))
         _check_variables(str(word), index, source)
     return tuple(map(str, given))
 

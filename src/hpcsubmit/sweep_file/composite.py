@@ -101,6 +101,7 @@ def _tags(key: Any, place: Keys, source: Source) -> tuple[str, ...]:
     if not tags or not all(tags):
         hint = "write one tag or several with commas between them: 'baseline,small:'"
         raise source.mistake(place, "has an empty tag" if tags else "is not text", hint)
+    source.check_text(key, place)
     twice = next((tag for tag in tags if tags.count(tag) > 1), None)
     if twice:
         raise source.mistake(place, f"has the tag '{twice}' twice", "write it once")

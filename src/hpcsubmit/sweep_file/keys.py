@@ -31,6 +31,8 @@ def check_keys(values: Mapping[Any, Any], source: Source) -> None:
             raise source.mistake((name,), "is no key of a sweep file", did_you_mean(name, _KNOWN))
         if name in _TEXTS and (not isinstance(value, str) or not value.strip()):
             raise source.mistake((name,), "is empty" if value in (None, "") else "is not text", "write text")
+        if name in _TEXTS:
+            source.check_text(value, (name,))
     method = values.get("method")
     if method is None:
         raise source.mistake(("method",), "is missing", "write method: grid, for every combination")

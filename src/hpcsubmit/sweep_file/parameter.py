@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hpcsubmit.errors import did_you_mean
+from hpcsubmit.sweep_file.looks import number_meant
 from hpcsubmit.sweep_file.source import Keys, Source
 from hpcsubmit.trial import Definition, choices, distribution_name
 
@@ -67,6 +68,7 @@ def parameter_name(name: Any, above: Keys, source: Source) -> str:
     if not isinstance(name, str):
         hint = f"put the name in quotes, if it is one: '{name}'"
         raise source.mistake((*above, str(name)), f"is read as {_kind(name)}, not as a name", hint)
+    source.check_text(name, (*above, name))
     return name
 
 
@@ -106,6 +108,8 @@ def _check_plain(value: Any, keys: Keys, source: Source, depth: int = 0) -> None
         for name in value:
             parameter_name(name, keys, source)
     kinds = set(map(type, inside))
+    if str in kinds:
+        source.check_text("".join(each for each in inside if isinstance(each, str)), keys)
     if kinds <= _PLAIN:
         return
     for each in inside:
@@ -179,14 +183,8 @@ def exponents_warning(definition: Definition) -> str:
 
 def _not_a_number(given: Any, whole: tuple[type, ...]) -> tuple[str, str]:
     problem = f"is {_kind(given)}: {given}"
-    try:
-        number = float(given) if isinstance(given, str) else math.nan
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number):  # PyYAML wants a dot in what it takes for a float
-        mantissa, e, exponent = str(given).lower().partition("e")
-        shown = f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(number)
-        return problem, f"YAML reads it as text; write {shown}"
+    if isinstance(given, str) and (number := number_meant(given)):
+        return problem, f"YAML reads it as text; write {number}"
     return problem, f"write a {'whole ' if float not in whole else ''}number"
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.frozen import frozen
+from hpcsubmit.sweep_file.clashes import clash_warnings
 from hpcsubmit.sweep_file.command import check_program, command_warnings, command_words
 from hpcsubmit.sweep_file.composite import Part, parts_of, workers_in
 from hpcsubmit.sweep_file.keys import OWN, check_keys
+from hpcsubmit.sweep_file.looks import Written, value_warnings
 from hpcsubmit.sweep_file.parameter import check_in_grid, exponents_warning, leaves, written_out
 from hpcsubmit.sweep_file.source import Keys, Source
 from hpcsubmit.trial import DISTRIBUTIONS, Definition, distribution_name, product
@@ -26,7 +28,8 @@ class SweepFile:
     name: the tags for a subtest, "" for none. method: grid, random or bayes. command: empty for wandb's own.
     metric: with name and goal, None where none is named. parameters: pairs of a name and its definition.
     run_cap: the most trials. workers: how many are to run it. random_seed: of what is drawn without a server.
-    config: what wandb's server is told. warnings: what wandb would not do as it looks; a line each.
+    entity, project: where it belongs on the server; "" for what is not said. config: what the server is told.
+    warnings: what wandb would not do as it looks; a line each.
     """
 
     path: Path
@@ -71,6 +74,8 @@ class SweepFile:
             "command": list(self.command),
             "metric": self.metric,
             "tags": list(self.tags),
+            "entity": self.entity,
+            "project": self.project,
             "file": str(self.path),
         }
 
@@ -140,7 +145,11 @@ def _sweep(values: Mapping[str, Any], part: Part, source: Source) -> SweepFile:
         entity=values.get("entity", ""),
         project=values.get("project", ""),
         config=_config(values, written, name),
-        warnings=(*command_warnings(words, source), *_parameter_warnings(written, part, source)),
+        warnings=(
+            *command_warnings(words, source),
+            *clash_warnings(words, program, written, source),
+            *_parameter_warnings(written, part, source),
+        ),
         source=source,
         places={name: keys for name, (_, keys) in part.parameters.items()},
     )
@@ -165,39 +174,45 @@ def _tags(given: Any, source: Source) -> tuple[str, ...]:
     tags = given.split(",") if isinstance(given, str) else [] if given is None else given
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
         raise source.mistake(("_tags",), "is no list of tags", "write _tags: [baseline, small]")
+    source.check_text("".join(tags), ("_tags",))
     return tuple(tag.strip() for tag in tags)
 
 
 def _parameter_warnings(written: Mapping[str, Definition], part: Part, source: Source) -> Iterator[str]:
+    looks = Written(source.path)
     for name, (_, keys) in part.parameters.items():
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_.-]*", name):
             yield source.says(keys, "is a name that wandb warns of: it wants letters, digits, _ . and -")
-        found = ((place, exponents_warning(leaf)) for place, leaf in leaves(written[name], keys))
-        yield from (source.says(place, text) for place, text in found if text)
+        for place, leaf in leaves(written[name], keys):
+            if text := exponents_warning(leaf):
+                yield source.says(place, text)
+            yield from value_warnings(leaf, place, source, looks)
 
 
-def check_offline(file: SweepFile) -> None:
-    """Raise HpcSubmitError for a sweep that nothing but a server can deal out."""
+def check_offline(file: SweepFile, *, number: int | None = None, cut_off: str = "") -> None:
+    """Raise HpcSubmitError for a sweep that nothing but a server can deal out.
+
+    number: how many trials are asked for, None where nothing is said. cut_off: the cluster whose nodes do not
+    reach wandb's server, "" where a sweep might also run with it.
+    """
     source = file.source
+    server = ", or leave out --offline"
+    if cut_off:
+        server = f": the nodes of '{cut_off}' do not reach wandb's server (wandb: offline in its profile)"
     if file.method == "bayes":
         problem = "is bayes, which chooses each trial by the results of others: it needs a wandb server"
-        raise source.mistake(("method",), problem, "use grid or random, or leave out --offline")
+        raise source.mistake(("method",), problem, f"use grid or random{server}")
     if "early_terminate" in file.config:
-        hint = "take it out of the file, or leave out --offline"
+        hint = f"take it out of the file{server}"
         raise source.mistake(("early_terminate",), "is done by a wandb server", hint)
-    if file.combinations is None:
+    if file.combinations is None and not number:
         problem = "is random, which has no end without a server"
-        raise source.mistake(("method",), problem, "say how many trials: run_cap: 20")
+        raise source.mistake(("method",), problem, "say how many trials: run_cap: 20, or --num-sweeps 20")
     for name, definition in file.parameters:
         for keys, leaf in leaves(definition, file.places[name]):
             if distribution_name(leaf) not in DISTRIBUTIONS:
                 problem = f"has the distribution {distribution_name(leaf)}, which a wandb server alone draws"
-                raise source.mistake(keys, problem, "use uniform or normal, or leave out --offline")
-
-
-def sets_seed(file: SweepFile) -> bool:
-    """Whether a parameter is the program's seed: `seed`, or a name that ends with .seed, _seed or -seed."""
-    return any(re.search("(?:^|[._-])seed$", keys[-1]) for keys in file.names)
+                raise source.mistake(keys, problem, f"use uniform or normal{server}")
 
 
 def check_flags(file: SweepFile, flags: Sequence[str]) -> None:

@@ -20,6 +20,12 @@ class Source(NamedTuple):
         """Return the error for what stands behind these keys; problem goes on from them: `has no values`."""
         return HpcSubmitError(self.says(keys, problem), hint)
 
+    def check_text(self, text: str, keys: Keys) -> None:
+        """Raise HpcSubmitError for a NUL character: no word of a command, and no variable, can hold one."""
+        if "\0" in text:
+            hint = "take it out; where a backslash and a 0 are meant, put them in single quotes"
+            raise self.mistake(tuple(key.replace("\0", "\\0") for key in keys), "holds a NUL character", hint)
+
     def says(self, keys: Keys, text: str) -> str:
         """Return the text with the place before it: `sweeper.yml, line 7: parameters.lr has no values`.
 

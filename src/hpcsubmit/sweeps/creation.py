@@ -1,40 +1,21 @@
 """Makes the sweep of a file on the wandb server, and keeps a record of what only hpcsubmit knows of it."""
 
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from hpcsubmit.environments.layout import LINK
-from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.experiment import Command, read_command_file
 from hpcsubmit.folders import local_scratch
 from hpcsubmit.frozen import frozen
 from hpcsubmit.host import Host, make_folder, write_atomically
 from hpcsubmit.plan import RECORDS
-from hpcsubmit.project import Project, find_experiment_file
 from hpcsubmit.sweep_file.reading import SweepFile
 from hpcsubmit.sweeps.server import Created, create
-from hpcsubmit.wandb_sweep import place_named_by
+from hpcsubmit.sweeps.target import Site, target_of
 
 FOLDER = "sweeps"
 """Below the project's records: ID.json of every sweep that was created here."""
-
-
-class Site(Protocol):
-    """Where a sweep is created: in a project."""
-
-    @property
-    def project(self) -> Project:
-        """The project whose sweep it is."""
-
-
-class Target(NamedTuple):
-    """Where on the server a sweep goes. entity: "" for the user's own."""
-
-    entity: str
-    project: str
 
 
 @frozen
@@ -52,22 +33,6 @@ class SweepRecord:
     workers: int | None
     runs: int | None
     created: str
-
-
-def target_of(file: SweepFile, site: Site, host: Host, *, entity: str | None, project: str | None) -> Target:
-    """Say where a file's sweep goes: as the option says, else the file, the command, the environment.
-
-    Without any of them it is the user's own entity, and a project of the folder's name.
-    """
-    named = place_named_by(command_of(site.project, host))
-    return Target(
-        entity=entity or file.entity or named[0] or host.environ.get("WANDB_ENTITY", ""),
-        project=project
-        or file.project
-        or named[1]
-        or host.environ.get("WANDB_PROJECT", "")
-        or site.project.name,
-    )
 
 
 def create_and_record(
@@ -115,10 +80,3 @@ def read_record(project: str, sweep: str, host: Host) -> SweepRecord | None:
         return SweepRecord(**{**found, "tags": tuple(found["tags"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def command_of(project: Project, host: Host) -> Command | None:
-    """Return the command of the experiment file, None where it has none that can be read."""
-    with suppress(HpcSubmitError):
-        return read_command_file(find_experiment_file(project, host.folder(), None))
-    return None

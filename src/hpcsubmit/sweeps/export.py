@@ -38,6 +38,8 @@ def as_json(results: SweepResults, ranking: Ranking) -> dict[str, Any]:
         "method": results.method,
         "command": results.command,
         "source": results.source,
+        "entity": results.entity,
+        "project": results.project,
         "created": results.created,
         "metric": {"name": metric.name, "goal": metric.goal and metric.goal.value} if metric else None,
         "counts": counts(results.trials),

@@ -1,20 +1,21 @@
 """How many runs of a sweep on the server are left, before agents are submitted for them."""
 
+from pathlib import Path
+
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.sweeps.asking import find_python
 from hpcsubmit.sweeps.server import SweepOnServer, look
-from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_sweep import WandbSweepId
 
 
-def runs_left(sweep: WandbSweepId, host: Host, virtualenv: Virtualenv | None) -> tuple[int | None, list[str]]:
+def runs_left(sweep: WandbSweepId, host: Host, environment: Path | None) -> tuple[int | None, list[str]]:
     """Return how many runs of a sweep nobody has begun, None where nothing bounds them, and notes.
 
-    Where no Python with wandb is there to ask, nothing is known, and a note says so. Raises HpcSubmitError
-    for an unknown sweep, one that has ended, a key that is not accepted, and a server that cannot be reached.
+    environment: of the job. Where no Python with wandb is there to ask, nothing is known, and a note says so.
+    Raises HpcSubmitError for an unknown sweep, one that has ended, a key that is not accepted, and a server
+    that cannot be reached.
     """
-    environment = virtualenv.path if virtualenv else None
     if find_python(environment) is None:
         reason = "neither hpcsubmit's Python nor the environment has wandb (pip install 'hpcsubmit[wandb]')"
         return None, [f"the sweep {sweep} was not looked up: {reason}"]

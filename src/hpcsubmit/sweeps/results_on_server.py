@@ -30,4 +30,6 @@ def results_on_server(
         metric=Metric(name=name, goal=Goal(goal)) if name else None,
         method=found.method,
         source=found.url,
+        entity=sweep.entity or "",
+        project=sweep.project or "",
     )

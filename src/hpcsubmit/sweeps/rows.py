@@ -67,6 +67,7 @@ class SweepResults:
     """All trials of a sweep, in their order.
 
     title: its name, or its id where it has none. source: its file, or the address on the server.
+    entity, project: what its runs were told of where they belong on wandb's server.
     metric: the one that the sweep file names. Texts are "" where they are not known.
     """
 
@@ -77,6 +78,8 @@ class SweepResults:
     method: str = ""
     command: str = ""
     source: str = ""
+    entity: str = ""
+    project: str = ""
     created: str = ""
     cluster: str = ""
     jobs: tuple[str, ...] = ()

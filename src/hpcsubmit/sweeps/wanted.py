@@ -1,19 +1,24 @@
 """Which trials a submission is to have: of a sweep on a server, of a sweep file, or repeats."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcsubmit.array import Limits
-from hpcsubmit.errors import HpcSubmitError, UsageError
+from hpcsubmit.conda import CondaEnv
+from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command, read_command
 from hpcsubmit.host import Host
+from hpcsubmit.inner_launcher import check_sweep
 from hpcsubmit.launch import JobKind, kind_of
 from hpcsubmit.limits import limits_here
 from hpcsubmit.profile import Profile
+from hpcsubmit.project import HPC_FILES
 from hpcsubmit.request import AUTO, Request
 from hpcsubmit.scheduler import scheduler_for
+from hpcsubmit.sweeps.installed import check_wandb
+from hpcsubmit.sweeps.workers import fewer_tasks, per_task
 from hpcsubmit.trials import Source, Wanted
 from hpcsubmit.virtualenv import Virtualenv
 from hpcsubmit.wandb_key import has_key
@@ -36,7 +41,7 @@ class Site(NamedTuple):
 
     root: Path
     profile: Profile
-    virtualenv: Virtualenv | None
+    environment: Virtualenv | CondaEnv | None
     host: Host
     ask: AskNumber | None
 
@@ -67,14 +72,16 @@ def placeholder(source: Path) -> Command:
 
 def _of_file(request: Request, file: "SweepFile", site: Site) -> Wanted:
     """Every combination of a file, once for each seed; the parameters are decoded from the trial's number."""
-    from hpcsubmit.sweep_file.reading import check_offline, sets_seed  # late: for sweep files alone
+    from hpcsubmit.sweep_file.reading import check_offline  # late: for sweep files alone
+    from hpcsubmit.sweeps.doubts import doubts
 
-    check_offline(file)
-    _check_parameters(request, file, site)
-    if request.seeds and sets_seed(file):
-        raise _two_seeds(file.path)
-    whole = (file.combinations or 0) * max(1, len(request.seeds))
-    number = whole if request.num_sweeps in (None, AUTO) else min(whole, request.num_sweeps or 0)
+    cut_off = site.profile.name if site.profile.wandb == "offline" else ""
+    check_offline(file, number=request.num_sweeps, cut_off=cut_off)
+    _check_fit(request, file, site)
+    warnings = doubts(request, file, site.root)
+    ends = file.combinations is not None
+    whole = (file.combinations or 0) * max(1, len(request.seeds)) if ends else request.num_sweeps or 0
+    number = min(whole, request.num_sweeps or whole)
     _check_number(number, f"{file.path} describes")
     notes = [f"{number} of the {whole} trials that {file.path.name} describes"] if number < whole else []
     return Wanted(
@@ -82,11 +89,11 @@ def _of_file(request: Request, file: "SweepFile", site: Site) -> Wanted:
         number=number,
         seeds=request.seeds,
         file=file,
-        per_task=_per_task(request, file.workers, number),
+        per_task=per_task(request, file.workers, number),
         tags=file.tags,
         limits=_limits(request, number, site),
-        notes=tuple(notes),
-        warnings=file.warnings,
+        notes=(*notes, *fewer_tasks(request, file.workers, number)),
+        warnings=warnings,
     )
 
 
@@ -97,59 +104,73 @@ def _of_server(request: Request, command: Command, site: Site) -> Wanted:
             "a wandb sweep cannot be repeated: its server deals out the parameters",
             "add a parameter to its file: seed: {values: [1, 2, 3]}, or run it with sweep run FILE --offline",
         )
-    _check_reachable(site)
+    unsure = _check_reachable(site)
     if request.sweep_file:
-        return _of_created(request, request.sweep_file, site)
+        return _of_created(request, request.sweep_file, site, unsure)
     from hpcsubmit.sweeps.creation import read_record  # late: for sweeps on a server alone
     from hpcsubmit.sweeps.look import runs_left
 
-    sweep, warnings = resolve(request.sweep, command, site.host.environ)
-    left, notes = runs_left(sweep, site.host, site.virtualenv)
+    sweep, warnings = resolve(request.sweep, command, _environ_beside(request.sweep_beside, site.host))
+    left, notes = runs_left(sweep, site.host, site.environment.path if site.environment else None)
     number = _number(request, left, site, proposed=left or _in_shipped_file(site.root))
     if left is not None and number > left:
         notes.append(f"the sweep has only {left} runs left: the agents of the others will find none")
     record = read_record(site.root.name, sweep.sweep, site.host)
+    workers = record.workers if record else None
     return Wanted(
         source=Source.AGENT,
         number=number,
         sweep=sweep,
-        per_task=_per_task(request, record.workers if record else None, number),
+        per_task=per_task(request, workers, number),
         tags=record.tags if record else (),
         limits=_limits(request, number, site),
-        notes=tuple(notes),
+        notes=(*unsure, *notes, *fewer_tasks(request, workers, number)),
         warnings=warnings,
     )
 
 
-def _of_created(request: Request, file: "SweepFile", site: Site) -> Wanted:
+def _environ_beside(beside: WandbSweepId | None, host: Host) -> Mapping[str, str]:
+    """The caller's environment; the place of the sweep that hpcsubmit.yaml names counts more."""
+    if beside is None or beside.entity is None or beside.project is None:
+        return host.environ
+    return {**host.environ, "WANDB_ENTITY": beside.entity, "WANDB_PROJECT": beside.project}
+
+
+def _of_created(request: Request, file: "SweepFile", site: Site, unsure: tuple[str, ...]) -> Wanted:
     """Runs of a sweep that is made from a file, or about to be."""
-    _check_parameters(request, file, site)
+    from hpcsubmit.sweeps.doubts import doubts  # late: for sweep files alone
+
+    _check_fit(request, file, site)
+    warnings = doubts(request, file, site.root)
     number, whole = _number(request, file.combinations, site), file.combinations
-    too_many = f"the sweep has only {whole} runs: the agents of the others will find none"
+    notes = fewer_tasks(request, file.workers, number)
+    if whole is not None and number > whole:
+        notes = (f"the sweep has only {whole} runs: the agents of the others will find none", *notes)
     return Wanted(
         source=Source.AGENT,
         number=number,
         sweep=request.sweep or NOT_CREATED,
         file=file,
-        per_task=_per_task(request, file.workers, number),
+        per_task=per_task(request, file.workers, number),
         tags=file.tags,
         limits=_limits(request, number, site),
-        notes=(too_many,) if whole is not None and number > whole else (),
-        warnings=file.warnings,
+        notes=(*unsure, *notes),
+        warnings=warnings,
     )
 
 
-def _check_parameters(request: Request, file: "SweepFile", site: Site) -> None:
-    """Raise HpcSubmitError where the file sets what Lightning trials get from --trial-gpus, --trial-nodes."""
+def _check_fit(request: Request, file: "SweepFile", site: Site) -> None:
+    """Raise HpcSubmitError where the file does what is the job's: starting ranks, or counting Lightning's."""
     from hpcsubmit.sweep_file.reading import check_flags  # late: for sweep files alone
 
     trial = replace(request, gpus=request.trial_gpus, num_nodes=request.trial_nodes)
+    check_sweep(kind_of(trial), trial, file)
     if kind_of(trial) is JobKind.LIGHTNING:
         check_flags(file, (site.profile.lightning_nodes_flag, site.profile.lightning_gpus_flag))
 
 
-def _check_reachable(site: Site) -> None:
-    """Raise HpcSubmitError where no agent could work: no key, no network, no wandb in the environment."""
+def _check_reachable(site: Site) -> tuple[str, ...]:
+    """Raise HpcSubmitError where no agent could work: no key, no network, no wandb; return notes."""
     if site.profile.wandb == "offline":
         raise HpcSubmitError(
             f"the nodes of '{site.profile.name}' do not reach wandb's server, and a sweep's agents need it",
@@ -160,12 +181,7 @@ def _check_reachable(site: Site) -> None:
             "a sweep needs a wandb key, and WANDB_API_KEY, ~/wandb_credentials.txt and ~/.netrc hold none",
             "write the key of https://wandb.ai/authorize into ~/wandb_credentials.txt, with mode 0600",
         )
-    made = site.virtualenv.path if site.virtualenv and not site.virtualenv.build else None
-    if made and made.is_dir() and not any(made.glob("lib/python3*/site-packages/wandb")):
-        raise HpcSubmitError(
-            f"the environment {made} has no wandb, which the agents of a sweep need",
-            "add wandb to requirements.txt (or the file your environment is made from) and submit again",
-        )
+    return check_wandb(site.environment, site.host.environ)
 
 
 def _in_shipped_file(root: Path) -> int | None:
@@ -174,7 +190,7 @@ def _in_shipped_file(root: Path) -> int | None:
     from hpcsubmit.sweep_file.reading import read_sweep_file
 
     try:
-        files = read_sweep_file(find_sweep_file(None, [root]))
+        files = read_sweep_file(find_sweep_file(None, (root, root / HPC_FILES)))
     except HpcSubmitError:
         return None
     return files[0].combinations if len(files) == 1 else None
@@ -211,22 +227,13 @@ def _check_number(number: int, what: str) -> None:
         )
 
 
-def _per_task(request: Request, workers: int | None, number: int) -> int | None:
-    """Trials one after another in a task: as asked for, or as the file's number of workers makes it."""
-    if request.trials_per_task or workers is None:
-        return request.trials_per_task
-    return -(-number // workers)
-
-
 def _limits(request: Request, number: int, site: Site) -> Limits:
-    given = (*site.profile.sbatch_args, *request.sbatch_args)  # of two, sbatch takes the last
+    return limits_of(request, number, site.profile, site.host)
+
+
+def limits_of(request: Request, number: int, profile: Profile, host: Host) -> Limits:
+    """Find out how many tasks fit, for so many trials of one submission; few of them ask nobody."""
+    given = (*profile.sbatch_args, *request.sbatch_args)  # of two, sbatch takes the last
     qos = next((arg.value for arg in reversed(given) if arg.name == "qos" and arg.value), "normal")
-    scheduler = scheduler_for(site.profile.scheduler, site.host)
-    return limits_here(site.profile, scheduler, number, account=request.account or "", qos=qos)
-
-
-def _two_seeds(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} sets the seed itself, and --repeat or --seeds would set it too",
-        "leave out --repeat and --seeds, or take the seed out of the file",
-    )
+    scheduler = scheduler_for(profile.scheduler, host)
+    return limits_here(profile, scheduler, number, account=request.account or "", qos=qos)
