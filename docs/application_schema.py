@@ -41,7 +41,7 @@ _OPTION_FORMS: Mapping[str, Schema] = {
     "folder": _TEXT | {"pattern": r"^/"},
     "configs": _TEXT | {"pattern": r"\S"},
     "path": _TEXT | {"pattern": r"^[^/\n\\]"},
-    "SRC[:DST[:ro]]": {"type": "string", "pattern": r"^[^:,]+(:(/[^:,]*)?(:(ro|rw))?)?$"},
+    "SRC[:DST[:ro]]": {"type": "string", "pattern": r"^[^:,]+(:/+[^:,/][^:,]*(:(ro|rw))?)?$"},
     "--name=value": {"type": "string", "pattern": r"^--[a-z][a-z0-9-]*(=|$)"},
 }
 """By the option, else by the word that stands for its value in its help; other values are texts."""
@@ -49,6 +49,11 @@ _FIELD_FORMS: Mapping[str, Schema] = {
     "one line of text": _LINE,
     "a list of texts, [a, b]": {"type": "array", "items": _LINE},
     "names with a text each, {NAME: text}": {"type": "object", "additionalProperties": _LINE},
+    "names with a text or a whole number each, {NAME: text}": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+        "additionalProperties": {"type": ["string", "integer"], "minLength": 1},
+    },
     "a whole number above 0": {"type": "integer", "minimum": 1},
     "a whole number, 0 or more": {"type": "integer", "minimum": 0},
     "true or false": {"type": "boolean"},

@@ -5,18 +5,25 @@ And files that look like its images.
 
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsubmit.plan import Plan
+from golden.cases import HOUR, context, shipped
+from hpcsubmit.container import Image
+from hpcsubmit.experiment import read_command
+from hpcsubmit.plan import Plan, plan
 from hpcsubmit.render import render
+from hpcsubmit.request import Request
 
 APPTAINER = "apptainer version 1.4.5"
 SINGULARITY = "singularity-ce version 3.11.0"
+PLAIN = Request(time=HOUR)
 
 PROGRAM = """#!{python} -I
 # Takes the options that the scripts use, as the real ones do, and refuses all others. The words see this
@@ -56,7 +63,8 @@ with open(here + "/starts/" + str(os.getpid()), "w") as file:
     json.dump([sys.argv, dict(os.environ), binds, folder, image, words, inside], file)
 os.chdir(next((source for source, target, mode in binds if target == folder), folder))
 words = [here + "/runscript" if word == "/.singularity.d/runscript" else word for word in words]
-os.execvpe(words[0], words, dict(PATH="/usr/bin:/bin", HOME=os.environ["HOME"]) | inside)
+path = here + "/offered" if os.path.isdir(here + "/offered") else "/usr/bin:/bin"
+os.execvpe(words[0], words, dict(PATH=path, HOME=os.environ["HOME"]) | inside)
 """
 
 BEGIN = """set -euo pipefail
@@ -94,6 +102,12 @@ class Engine(NamedTuple):
         self._write(name, PROGRAM.format(python=sys.executable, version=version))
         self._write("runscript", '#!/bin/sh\nexec "$@"\n')
         return self
+
+    def offer(self, *names: str) -> None:
+        """Show the words inside no programs but these of this machine, and /bin/sh by its path."""
+        (self.folder / "offered").mkdir()
+        for name in names:
+            (self.folder / "offered" / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or name)
 
     def starts(self) -> list[Start]:
         """How it was started since this was asked last, in no order."""
@@ -138,6 +152,33 @@ def _sections(script: str, *headings: str) -> list[str]:
     found = [part for part in parts if part.startswith(tuple(f"# ---- {heading}" for heading in headings))]
     assert len(found) == len(headings)
     return [re.split(r"(?m)^_(?:image|of_tasks)=", part)[0] for part in found]
+
+
+class Harbour:
+    """A project, a scratch folder, an image and an engine in one folder; each may have an awkward name."""
+
+    def __init__(self, root: Path, name: str = "gan") -> None:
+        self.project, self.scratch, self.tmpdir = root / "home" / name, root / "scratch" / name, root / "tmp"
+        self.image = root / f"{name} box"
+        for folder in (self.project, self.scratch, self.image / "bin"):
+            folder.mkdir(parents=True)
+        self.engine = Engine(root / "engine").install()
+
+    def plan(self, command: str, request: Request = PLAIN, profile: str = "generic") -> Plan:
+        facts = replace(
+            context(root=str(self.project)),
+            scratch_dir=self.scratch,
+            command=read_command(command, self.project / "experiment_configurations.txt"),
+            virtualenv=None,
+            image=Image(self.image, size=0),
+        )
+        return plan(request, shipped(profile), facts)
+
+    def start(self, command: str, request: Request = PLAIN, **environ: str) -> Start:
+        return self.engine.run(self.plan(command, request), self.tmpdir, environ)[0]
+
+    def output(self, command: str, request: Request = PLAIN, **environ: str) -> str:
+        return self.engine.run(self.plan(command, request), self.tmpdir, environ)[1]
 
 
 BODY = 500

@@ -1,6 +1,5 @@
 """The container of a job: what is mounted where, and how the engine is started. Decided, pure."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,9 +7,11 @@ from typing import NamedTuple
 from hpcsubmit.conda import CondaEnv
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.profile import Profile
-from hpcsubmit.request import Bind, Launcher, Request
+from hpcsubmit.request import Bind, Launcher, Request, mount_point
 from hpcsubmit.values import script_path
 
+ENGINES = ("apptainer", "singularity")
+"""The engines that are known by their names: each runs the images of the other."""
 PASSED = (
     "PYTHONUNBUFFERED", "SEED", "CUDA_VISIBLE_DEVICES", "MASTER_ADDR", "MASTER_PORT", "RANK",
     "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURMD_NODENAME",
@@ -36,7 +37,8 @@ class Image(NamedTuple):
 class Container(NamedTuple):
     """How the tasks of a job start inside an image.
 
-    engine: the name or path of the program. engine_folder: put before the PATH, "" for none.
+    engine: the name or path of the program. other_engine: the name of the one that a node may have instead,
+    "" for none. engine_folder: put before the PATH, "" for none.
     modules: loaded for the engine. runscript: whether the command is handed to the image's %runscript.
     copied: whether every node copies the image to its own disk first; transfer: `direct` or `broadcast`.
     contained: whether the container has a /dev and a /dev/shm of its own. Several on one node share the
@@ -48,6 +50,7 @@ class Container(NamedTuple):
 
     image: Image
     engine: str
+    other_engine: str
     engine_folder: str
     modules: tuple[str, ...]
     runscript: bool
@@ -97,19 +100,26 @@ def container(
     return Container(
         image=image,
         engine=profile.container_engine,
+        other_engine="".join(engine_names(profile)[1:]),
         engine_folder=profile.container_path,
         modules=profile.container_modules,
         runscript=not (request.container_exec or conda),
         copied=copied,
         transfer=transfer,
         contained=not (several_per_node or request.num_nodes > 1),
-        binds=tuple(bind._replace(target=os.path.normpath(bind.target)) for bind in request.binds),
+        binds=tuple(bind._replace(target=mount_point(bind.target)) for bind in request.binds),
         workdir=request.workdir,
         storage=scratch_dir / request.exp_name,
         names=tuple(dict.fromkeys((*exported, *PASSED, *request.pass_env))),
         checks_torch=distributed and request.launcher not in _OF_ANY_LIBRARY,
         conda=conda,
     )
+
+
+def engine_names(profile: Profile) -> tuple[str, ...]:
+    """Return what the engine of a job may be called: the profile's, and if it is one of ENGINES the other."""
+    named = profile.container_engine
+    return (named, *(name for name in ENGINES if name != named)) if named in ENGINES else (named,)
 
 
 def bindable(path: Path, what: str) -> Path:

@@ -3,11 +3,12 @@
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hpcsubmit.container import Image, bindable
+from hpcsubmit.container import Image, bindable, engine_names
 from hpcsubmit.errors import HpcSubmitError
+from hpcsubmit.profile import Profile
 from hpcsubmit.request import Bind
 from hpcsubmit.values import nearest_path
 
@@ -54,17 +55,18 @@ def look_at_image(wanted: Path, folder: Path) -> Image:
     return _sif(path)
 
 
-def check_binds(binds: Sequence[Bind], node_local_base: str) -> None:
+def check_binds(binds: Sequence[Bind], profile: Profile) -> None:
     """Raise HpcSubmitError for what cannot be mounted, and for a source that is known here to be missing.
 
     A path whose first folder is not here, or is every machine's own, may be there on the nodes; they look.
-    So may one below node_local_base.
+    So may one below the profile's node_local_base. Where the job runs here, all are to be here.
     """
-    own = (*_EVERY_MACHINE_HAS_ITS_OWN, node_local_base)
+    own = (*_EVERY_MACHINE_HAS_ITS_OWN, profile.node_local_base)
     for bind in binds:
         bindable(bind.source, "--bind")
         bindable(Path(bind.target), "--bind")
-        if any(map(bind.source.is_relative_to, own)) or not Path(*bind.source.parts[:2]).exists():
+        elsewhere = any(map(bind.source.is_relative_to, own)) or not Path(*bind.source.parts[:2]).exists()
+        if elsewhere and profile.scheduler != "local":
             continue
         try:
             bind.source.stat()
@@ -74,6 +76,25 @@ def check_binds(binds: Sequence[Bind], node_local_base: str) -> None:
             ) from error
         except OSError as error:
             raise _unreadable(bind.source, error, "--bind") from error
+
+
+def check_this_machine(image: Image, profile: Profile, which: Callable[[str], str | None]) -> None:
+    """Raise HpcSubmitError where a job of this machine itself cannot start an image.
+
+    which: finds a program on the PATH. Modules and a folder of the profile's may bring the engine later.
+    """
+    here = os.uname().machine
+    if image.machine not in ("", here):
+        raise HpcSubmitError(
+            f"{image.path} is for {image.machine}, and this machine is {here}",
+            "build the image on a machine like this one",
+        )
+    names = engine_names(profile)
+    if not (profile.modules or profile.container_modules or profile.container_path or any(map(which, names))):
+        raise HpcSubmitError(
+            f"there is no {' or '.join(names)}, and the job runs on this machine",
+            f"put one on the PATH, or set 'container_engine' in the profile '{profile.name}' to its path",
+        )
 
 
 def _sif(path: Path) -> Image:

@@ -13,7 +13,14 @@ from hpcsubmit.values import Memory, Walltime
 
 
 class _Wrong(Exception):
-    """A value of the wrong form; its text says which form is right."""
+    """A value of the wrong form; its text says which form is right.
+
+    problem: what is wrong, where that is a part of the value.
+    """
+
+    def __init__(self, form: str, problem: str = "") -> None:
+        super().__init__(form)
+        self.problem = problem
 
 
 def _text(value: object) -> str:
@@ -31,16 +38,37 @@ def _texts(value: object) -> tuple[str, ...]:
 def _pairs(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise _Wrong("names with a text each, {NAME: text}")
-    return tuple((_text(name), _text(text)) for name, text in value.items())
+    return tuple(_pair(name, text) for name, text in value.items())
 
 
 def _variables(value: object) -> tuple[tuple[str, str], ...]:
-    found = _pairs(value)
-    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name, _ in found):
-        raise _Wrong("names of variables with a text each, {NAME: text}")
-    if "WANDB_API_KEY" in dict(found):
-        raise _Wrong("anything but the wandb key, which every script would then show")
-    return found
+    if not isinstance(value, dict):
+        raise _Wrong("names with a text or a whole number each, {NAME: text}")
+    return tuple(_variable(name, each) for name, each in value.items())
+
+
+def _variable(name: object, value: object) -> tuple[str, str]:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        raise _Wrong("letters, digits and _, such as NCCL_DEBUG", f"{name!r} is no name of a variable")
+    if name == "WANDB_API_KEY":
+        raise _Wrong("the key into ~/wandb_credentials.txt", f"every script would show {name}")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return _pair(name, str(value) if whole else value)
+
+
+def _pair(name: object, value: object) -> tuple[str, str]:
+    try:
+        return _text(name), _text(value)
+    except _Wrong as wrong:
+        problem = f"{name} cannot be {value!r}"
+        raise _Wrong(f'{wrong}, in quotes: {name}: "{_meant(value)}"', problem) from wrong
+
+
+def _meant(value: object) -> str:
+    """What may have been written where YAML has read something else: yes is True for it without quotes."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else "text"
 
 
 def _count(value: object) -> int:
@@ -199,7 +227,9 @@ class Profile:
         "/tmp",  # noqa: S108
     )
     node_local_size: Memory | None = _field(
-        _memory, "Room for one job's data on a node's own disk; more is refused at submission."
+        _memory,
+        "Room for one job's data, and its `--env-on-node`, on a node's own disk; more is refused at "
+        "submission.",
     )
     nodes: str = _field(
         _text, "The nodes as Slurm lists them, `node[01-12]`; without it sinfo is asked, by partition.", ""
@@ -246,7 +276,10 @@ class Profile:
     )
     scratch_hint: str = _field(_text, "What to do where SCRATCH is not set; shown as it is.", "")
     container_engine: str = _field(
-        _text, "The program that runs containers: a name on the PATH, or a path.", "apptainer"
+        _text,
+        "The program that runs containers: a name on the PATH, or a path. `apptainer` and `singularity` "
+        "stand in for each other.",
+        "apptainer",
     )
     container_modules: tuple[str, ...] = _field(
         _texts, "Modules that are loaded for containers, after `modules`.", ()
@@ -256,7 +289,7 @@ class Profile:
         _yes_or_no, "Whether every node copies the image to its own disk first.", default=False
     )
     environment: tuple[tuple[str, str], ...] = _field(
-        _variables, "Variables for every job, {NAME: text}, such as NCCL_SOCKET_IFNAME.", ()
+        _variables, "Variables for every job, such as {NCCL_SOCKET_IFNAME: ib0}.", ()
     )
     mpi: str = _field(_text, "What `-W pmi` gives to srun as --mpi.", "pmi2")
     lightning_nodes_flag: str = _field(
@@ -296,7 +329,8 @@ def _parse_field(name: str, value: object, origin: str) -> Any:
     try:
         return FIELDS[name].metadata["parse"](value)
     except _Wrong as wrong:
-        raise HpcSubmitError(f"{origin}: field '{name}' cannot be {value!r}", f"write {wrong}") from wrong
+        problem = f": {wrong.problem}" if wrong.problem else f" cannot be {value!r}"
+        raise HpcSubmitError(f"{origin}: field '{name}'{problem}", f"write {wrong}") from wrong
 
 
 def default_of(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,6 +58,8 @@ class Request:
     its grid, None for a question. trial_gpus, trial_nodes: of each run of a sweep, gpus per node.
     trials_per_task: runs one after another in a task. seeds: the same experiment once for each of them.
     sweep_file: the file of a sweep that is to be run. offline: without a server.
+    for_sweeps: the fields that hpcsubmit.yaml alone has set, and that are put aside where there is no sweep.
+    sweep_beside: the sweep of hpcsubmit.yaml where another was typed: its place is that of an id alone.
     """
 
     gpus: int = 1
@@ -95,6 +98,8 @@ class Request:
     seeds: tuple[int, ...] = ()
     sweep_file: "SweepFile | None" = None
     offline: bool = False
+    for_sweeps: frozenset[str] = frozenset()
+    sweep_beside: WandbSweepId | None = None
 
 
 AUTO = 0
@@ -131,6 +136,9 @@ _SHORT = {
     "G": "gpus", "J": "job-name", "o": "output", "e": "error", "a": "array", "D": "chdir", "d": "dependency",
 }  # fmt: skip
 
+_COVERED = {"/data": "the data of --data", "/scratch_storage": "the folder that stays after the job"}
+"""What a container finds at places of hpcsubmit's own that a --workdir would hide."""
+
 
 def parse_bind(text: str) -> Bind:
     """Read one `--bind` value, SRC[:DST[:ro]]; SRC is relative to the current folder.
@@ -138,14 +146,50 @@ def parse_bind(text: str) -> Bind:
     Raises UsageError for another form.
     """
     source, *rest = text.split(":")
-    target, *mode = rest or [""]
     path = Path(os.path.expanduser(source)).absolute()  # noqa: PTH111 - Path.expanduser raises
-    if not source or "," in text or mode not in ([], ["ro"], ["rw"]) or (target and target[0] != "/"):
+    target, *mode = rest or [str(path)]
+    if not source or "," in text or mode not in ([], ["ro"], ["rw"]) or target[:1] != "/":
         raise UsageError(
             f"--bind cannot be {text!r}",
             "write SRC, SRC:DST or SRC:DST:ro; DST begins with /, and neither holds a comma",
         )
-    return Bind(source=path, target=target or str(path), read_only=mode == ["ro"])
+    if mount_point(target) == "/":
+        raise UsageError(
+            f"--bind cannot be {text!r}: it would cover the whole image",
+            f"name a folder below /: --bind {source}:/outside",
+        )
+    return Bind(source=path, target=target, read_only=mode == ["ro"])
+
+
+def mount_point(target: str) -> str:
+    """Return the plain path of a place in a container, as `/data` is for `//data/.`."""
+    return "/" + os.path.normpath(target).lstrip("/")
+
+
+def distinct_binds(binds: Sequence[Bind], workdir: str) -> tuple[Bind, ...]:
+    """Return the binds, each once and with a plain target.
+
+    workdir: the value of --workdir. Raises UsageError where two of all these are at one place, of which the
+    engine would take the first alone, and for a workdir at a place that has another use.
+    """
+    distinct = tuple(dict.fromkeys(bind._replace(target=mount_point(bind.target)) for bind in binds))
+    mounts = [
+        (bind.target, f"--bind {bind.source}:{bind.target}{':ro' * bind.read_only}") for bind in distinct
+    ]
+    if workdir:
+        mounts.append((mount_point(workdir), f"--workdir {workdir}"))
+        if covered := _COVERED.get(mount_point(workdir)):
+            raise UsageError(
+                f"--workdir {workdir} would cover {covered}", "write another folder, such as /workdir"
+            )
+    found: dict[str, str] = {}
+    for place, option in mounts:
+        first = found.setdefault(place, option)
+        if first != option:
+            raise UsageError(
+                f"{first} and {option} share one place in the container", "give each a place of its own there"
+            )
+    return distinct
 
 
 def parse_image(text: str) -> Path:

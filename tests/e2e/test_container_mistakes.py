@@ -123,6 +123,28 @@ def test_a_command_that_the_image_of_a_runscript_lacks_ends_with_127(plai_harbou
     done = plai_harbour.hpcsubmit("-s", str(small_images().bare), "-C", "lacks.txt", "--follow")
     assert done.returncode == 127
     assert "nosuch: not found" in done.stdout
+    line = "may have no program nosuch: install it there, or mend the command"
+    assert done.stdout.splitlines()[-1] == f"hpcsubmit: {small_images().bare} {line}"
+
+
+CONDA = f"/home/{USER}/gan-env"
+# Its script stops every shell but bash, which this image lacks.
+MAKE_CONDA = f"""
+mkdir -p {CONDA}/bin {CONDA}/conda-meta {CONDA}/etc/conda/activate.d && cd {CONDA} &&
+ln -s /usr/bin/python3 bin/python && echo 'f() {{' >etc/conda/activate.d/gcc.sh
+"""
+
+
+def test_a_script_of_conda_that_the_images_shell_cannot_read(plai_harbour: Desk) -> None:
+    assert plai_harbour.cluster.run(["sh", "-c", MAKE_CONDA]).returncode == 0
+    image = small_images().bare
+    try:
+        said = refusal(plai_harbour, submit(plai_harbour, image, "--conda-env", CONDA))
+    finally:
+        plai_harbour.cluster.run(["rm", "-r", CONDA])
+    cure = "has no bash, and its /bin/sh stops at a script of the conda environment: install bash there"
+    assert said.startswith(f"{image} {cure}: ")
+    assert f"{CONDA}/etc/conda/activate.d/gcc.sh: line " in said
 
 
 def test_a_mount_that_only_the_login_node_has(plai_harbour: Desk) -> None:

@@ -48,6 +48,20 @@ def test_two_nodes_of_two_train_with_lightning(plai_harbour: Desk) -> None:
     assert clean(plai_harbour)
 
 
+@pytest.mark.parametrize(
+    ("launcher", "program"), [("torchrun", "train_ddp.py"), ("lightning", "lightning_digits.py")]
+)
+def test_two_processes_of_one_node_train(plai_harbour: Desk, launcher: str, program: str) -> None:
+    plai_harbour.write("short.txt", f"python examples/digits/{program} --epochs 1\n")
+    words = ["-W", launcher, "-g", "2", "-c", "4", "-C", "short.txt", "--follow"]
+    done = plai_harbour.hpcsubmit(*python_image(), *words, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ranks = re.findall(r"^rank (\d) of 2 on (\S+) with \S+: weights (\w+)$", done.stdout, re.MULTILINE)
+    assert sorted(rank for rank, _, _ in ranks) == ["0", "1"], done.stdout
+    assert len({host for _, host, _ in ranks}) == len({weights for _, _, weights in ranks}) == 1
+    assert clean(plai_harbour)
+
+
 def test_the_ranks_of_mpi_meet(plai_harbour: Desk) -> None:
     plai_harbour.write("comm.txt", "python -m hpcsubmit.comm\n")
     words = ["-W", "pmi", "-g", "2", "-n", "2", "-c", "4", "-C", "comm.txt"]

@@ -197,8 +197,11 @@ CONDA = f"/home/{USER}/miniforge3/envs/gan-env"
 MAKE_CONDA = f"""
 /usr/bin/python3 -m venv --without-pip {CONDA} && cd {CONDA} && mkdir -p conda-meta etc/conda/activate.d &&
 echo 'export TOOL="activated in $CONDA_PREFIX"' >etc/conda/activate.d/tool.sh &&
+echo 'function tc() {{ [[ $1 == on ]] && export CC="cc of $CONDA_DEFAULT_ENV"; }}
+tc on' >etc/conda/activate.d/gcc.sh &&
 echo '{{"version": 1, "env_vars": {{"MINE": "set by conda"}}}}' >conda-meta/state
 """
+ACTIVATED = f"{CONDA}|{CONDA}|gan-env|activated in {CONDA}|cc of gan-env|set by conda"
 
 
 @pytest.fixture
@@ -207,23 +210,21 @@ def conda_desk(plai: Desk) -> Iterator[Desk]:
     made = plai.cluster.run(["bash", "-c", MAKE_CONDA], timeout=180)
     assert made.returncode == 0, made.stderr
     plai.write("where.py", WHERE)
-    plai.write("where.txt", "python where.py CONDA_PREFIX CONDA_DEFAULT_ENV TOOL\n")
+    plai.write("where.txt", "python where.py CONDA_PREFIX CONDA_DEFAULT_ENV TOOL CC MINE\n")
     yield plai
     plai.cluster.run(["rm", "-rf", f"/home/{USER}/miniforge3"])
 
 
 def test_a_conda_environment_is_activated_on_the_nodes(conda_desk: Desk) -> None:
-    conda_desk.write("where.txt", "python where.py CONDA_PREFIX CONDA_DEFAULT_ENV TOOL MINE\n")
     done = conda_desk.hpcsubmit(
         "--conda-env", "gan-env", "-W", "srun", "-n", "2", "-C", "where.txt", "--follow"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    line = f"{CONDA}|{CONDA}|gan-env|activated in {CONDA}|set by conda"
-    assert done.stdout.splitlines() == [line, line]
+    assert done.stdout.splitlines() == [ACTIVATED, ACTIVATED]
 
 
 def test_a_conda_environment_is_activated_inside_a_container(conda_desk: Desk) -> None:
     for desk in harbour(conda_desk):
         done = desk.hpcsubmit(*python_image(), "--conda-env", CONDA, "-C", "where.txt", "--follow")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"{CONDA}|{CONDA}|gan-env|activated in {CONDA}" in done.stdout.splitlines()
+        assert ACTIVATED in done.stdout.splitlines()

@@ -1,6 +1,7 @@
 """Which cluster is meant, what its profile says, and what the profile forbids."""
 
 import os
+import re
 import shutil
 import time
 
@@ -152,6 +153,31 @@ PROFILES = {
     "slurm_tmpdir: maid": ("field 'slurm_tmpdir' cannot be 'maid'", "write given or made or either"),
     "node_local_base: tmp": ("field 'node_local_base' cannot be 'tmp'", "write an absolute path"),
     "detect_environment: [a]": ("cannot be ['a']", "write names with a text each, {NAME: text}"),
+    "detect_environment: {A: 1}": (
+        "field 'detect_environment': A cannot be 1",
+        'write one line of text, in quotes: A: "1"',
+    ),
+    "environment: [a]": (
+        "field 'environment' cannot be ['a']",
+        "write names with a text or a whole number each, {NAME: text}",
+    ),
+    "environment: {A: 1, NCCL_DEBUG: yes}": (
+        "field 'environment': NCCL_DEBUG cannot be True",
+        'write one line of text, in quotes: NCCL_DEBUG: "yes"',
+    ),
+    "environment: {A: off}": ("field 'environment': A cannot be False", 'in quotes: A: "no"'),
+    "environment: {A: 1.0}": ("field 'environment': A cannot be 1.0", 'in quotes: A: "1.0"'),
+    "environment: {A: }": ("field 'environment': A cannot be None", 'in quotes: A: "text"'),
+    "environment: {A: [1]}": ("field 'environment': A cannot be [1]", 'in quotes: A: "text"'),
+    "environment: {NCCL-DEBUG: 1}": (
+        "field 'environment': 'NCCL-DEBUG' is no name of a variable",
+        "write letters, digits and _, such as NCCL_DEBUG",
+    ),
+    "environment: {on: 1}": ("field 'environment': True is no name of a variable", "write letters, digits"),
+    "environment: {WANDB_API_KEY: 0123456789abcdef}": (
+        "field 'environment': every script would show WANDB_API_KEY",
+        "write the key into ~/wandb_credentials.txt",
+    ),
     "lightning_gpus_flag: devices": ("cannot be 'devices'", "write the name of an option, --name"),
     "sbatch_args: ['--nodes=3']": (
         "field 'sbatch_args' cannot be",
@@ -169,6 +195,17 @@ def test_a_wrong_profile_names_the_file_the_field_and_the_nearest_field(sandbox:
         assert said.error.startswith(path), text
         assert error in said.error, text
         assert hint in said.hint, text
+        assert "0123456789abcdef" not in said.stderr
+
+
+def test_whole_numbers_are_texts_for_the_variables_of_jobs(sandbox: Sandbox) -> None:
+    values = "{NCCL_COLLNET_ENABLE: 0, NCCL_IB_TIMEOUT: 30, LEVEL: -1, NCCL_DEBUG: 'yes'}"
+    user_profile(sandbox, "generic", f"environment: {values}\n")
+    sandbox.write(f"profiles: {{mine: {{environment: {values}}}}}\n", sandbox.project / "hpcsubmit.yaml")
+    for cluster in ("generic", "mine"):
+        script = sandbox.hpcsubmit("--dry-run", "--cluster", cluster).stdout
+        for text in ("NCCL_COLLNET_ENABLE=0", "NCCL_IB_TIMEOUT=30", "LEVEL=-1", "NCCL_DEBUG=yes"):
+            assert re.search(rf"\bexport {text}$", script, re.MULTILINE), text
 
 
 OVER = {

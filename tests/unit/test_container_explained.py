@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from golden.cases import HOUR, TWO_BY_TWO, in_image
+from hpcsubmit.conda import CondaEnv
 from hpcsubmit.plan import Plan
 from hpcsubmit.render import render
-from hpcsubmit.request import Request
+from hpcsubmit.request import Launcher, Request
 
 IMAGE = "/home/u/gan/gan.sif"
 NOT_STARTED = f"{IMAGE} does not start; try 'apptainer exec {IMAGE} true': "
@@ -110,6 +112,54 @@ def test_a_program_that_is_missing_and_a_missing_runscript_are_named() -> None:
     )
     assert explained(in_image(PLAIN, "generic"), "no %runscript", 1) == (
         f"{IMAGE} has no %runscript: submit with --container-exec"
+    )
+
+
+CONDA = CondaEnv(Path("/envs/my gan"), "my gan")
+GCC = f"{CONDA.path}/etc/conda/activate.d/activate-gcc.sh"
+STOPPED = (
+    f"{IMAGE} has no bash, and its /bin/sh stops at a script of the conda environment: install bash there: "
+)
+IN_CONDA = pytest.mark.parametrize("request_", [replace(PLAIN, container_exec=True), TWO_BY_TWO])
+
+
+# As dash 0.5.12 and the ash of busybox 1.35 say it.
+@pytest.mark.parametrize(
+    "last",
+    [
+        f'/scratch/python: 1: {GCC}: Syntax error: "(" unexpected',
+        f'{GCC}: line 2: syntax error: unexpected end of file (expecting "}}")',
+    ],
+)
+@IN_CONDA
+def test_a_script_of_conda_that_ends_the_images_shell_is_named(request_: Request, last: str) -> None:
+    made = in_image(request_, "generic", conda=CONDA)
+    assert explained(made, f"WARNING: no GPU here\n{last}", 2) == f"{STOPPED}{last}"
+
+
+def test_a_script_that_bash_passes_over_is_not_blamed_for_what_comes_later() -> None:
+    last = "ModuleNotFoundError: No module named 'torch'"
+    said = f"{GCC}: line 2: syntax error: unexpected end of file\n{last}"
+    assert explained(in_image(TWO_BY_TWO, "generic", conda=CONDA), said, 1) == f"{NO_TORCH}{last}"
+
+
+@IN_CONDA
+def test_variables_of_conda_that_cannot_be_read_are_named_with_the_reason(request_: Request) -> None:
+    reason = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+    said = f"Traceback (most recent call last):\n{reason}\nthe variables of /envs/my gan cannot be read"
+    assert explained(in_image(request_, "generic", conda=CONDA), said, 1) == (
+        "the variables of /envs/my gan cannot be read: its python must start in the image, and what is in its"
+        f" conda-meta/state and etc/conda/env_vars.d must be JSON: {reason}"
+    )
+
+
+def test_accelerate_is_tried_where_it_starts_the_processes() -> None:
+    made = in_image(replace(TWO_BY_TWO, launcher=Launcher.ACCELERATE), "generic")
+    assert "-c 'import accelerate'" in render(made)
+    assert "import torch" not in render(made), "it imports torch itself"
+    last = "ModuleNotFoundError: No module named 'accelerate'"
+    assert explained(made, last, 1) == (
+        f"{IMAGE} has no accelerate that can be imported: install it there, or add --conda-env: {last}"
     )
 
 

@@ -5,17 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from container_engine import SINGULARITY, Engine, Start
-from golden.cases import HOUR, context, shipped
-from hpcsubmit.conda import CondaEnv
-from hpcsubmit.container import Image
-from hpcsubmit.experiment import read_command
-from hpcsubmit.plan import Plan, plan
-from hpcsubmit.request import Bind, Launcher, Request
+from container_engine import PLAIN, SINGULARITY, Harbour
+from hpcsubmit.request import Bind, Launcher
 
 SHOW = """python3 -c 'import sys; print(ascii(sys.argv[1:]))' """
 KEY = "0123456789abcdef-secret"
-PLAIN = Request(time=HOUR)
 AWKWARD = (
     "two  words",
     "it's \"quoted\"",
@@ -27,33 +21,6 @@ AWKWARD = (
     "50% #1 =! ~",
     "Zoë",
 )  # fmt: skip
-
-
-class Harbour:
-    """A project, a scratch folder, an image and an engine in one folder; each may have an awkward name."""
-
-    def __init__(self, root: Path, name: str = "gan") -> None:
-        self.project, self.scratch, self.tmpdir = root / "home" / name, root / "scratch" / name, root / "tmp"
-        self.image = root / f"{name} box"
-        for folder in (self.project, self.scratch, self.image / "bin"):
-            folder.mkdir(parents=True)
-        self.engine = Engine(root / "engine").install()
-
-    def plan(self, command: str, request: Request = PLAIN, profile: str = "generic") -> Plan:
-        facts = replace(
-            context(root=str(self.project)),
-            scratch_dir=self.scratch,
-            command=read_command(command, self.project / "experiment_configurations.txt"),
-            virtualenv=None,
-            image=Image(self.image, size=0),
-        )
-        return plan(request, shipped(profile), facts)
-
-    def start(self, command: str, request: Request = PLAIN, **environ: str) -> Start:
-        return self.engine.run(self.plan(command, request), self.tmpdir, environ)[0]
-
-    def output(self, command: str, request: Request = PLAIN, **environ: str) -> str:
-        return self.engine.run(self.plan(command, request), self.tmpdir, environ)[1]
 
 
 @pytest.fixture
@@ -230,20 +197,3 @@ def test_several_containers_of_a_node_share_what_it_has(harbour: Harbour, gpus: 
     flags = start.argv[3 : start.argv.index("--pwd")]
     contain = ["--contain"] if contained else []
     assert flags == ["--nv", "--cleanenv", "--no-home", *contain, "--writable-tmpfs"]
-
-
-def test_a_conda_environment_is_active_inside_and_its_scripts_have_run(
-    harbour: Harbour, tmp_path: Path
-) -> None:
-    prefix = tmp_path / "envs" / "my gan"
-    (prefix / "bin").mkdir(parents=True)
-    (prefix / "etc" / "conda" / "activate.d").mkdir(parents=True)
-    (prefix / "etc" / "conda" / "activate.d" / "it's.sh").write_text("export ACTIVATED=yes\n")
-    made = harbour.plan("sh -c 'echo $PATH; echo $CONDA_DEFAULT_ENV $ACTIVATED'")
-    assert made.container is not None
-    conda = CondaEnv(prefix, "my gan")
-    made = replace(made, container=made.container._replace(conda=conda, runscript=False))
-    start, said = harbour.engine.run(made, harbour.tmpdir, {"CONDA_PREFIX": "/of/the/login"})
-    assert said == f"{prefix}/bin:/usr/bin:/bin\nmy gan yes\n"
-    assert [str(prefix), str(prefix), "ro"] in start.binds
-    assert start.inside["CONDA_PREFIX"] == str(prefix)

@@ -11,6 +11,7 @@ from hpcsubmit.conda import CondaEnv
 from hpcsubmit.container import Container
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.plan import plan
+from hpcsubmit.render import render
 from hpcsubmit.request import Bind, Launcher, Request
 from sandbox import Sandbox
 
@@ -44,6 +45,27 @@ def test_options_of_containers_need_an_image(sandbox: Sandbox, words: list[str])
         (["--bind", "/a:in"], "--bind cannot be '/a:in'", "DST begins with /"),
         (["--bind", "/a:/in:rx"], "--bind cannot be '/a:/in:rx'", "write SRC, "),
         (["--bind", "/a:/in:ro:ro"], "--bind cannot be '/a:/in:ro:ro'", "write SRC, "),
+        (["--bind", "/a:"], "--bind cannot be '/a:'", "write SRC, SRC:DST"),
+        (["--bind", "/a::ro"], "--bind cannot be '/a::ro'", "write SRC, SRC:DST"),
+        (["--bind", "/usr:/"], "--bind cannot be '/usr:/': it would cover the whole image",
+         "name a folder below /: --bind /usr:/outside"),
+        (["--bind", "/usr://x/..:ro"], "--bind cannot be '/usr://x/..:ro': it would cover the whole image",
+         "name a folder below /: --bind /usr:/outside"),
+        (["--bind", "/"], "--bind cannot be '/': it would cover the whole image", "--bind /:/outside"),
+        (["--bind", "/a:/x", "--bind", "/b:/x/:ro"],
+         "--bind /a:/x and --bind /b:/x:ro share one place in the container", "give each a place of its own"),
+        (["--bind", "/a", "--bind", "/b:/a"],
+         "--bind /a:/a and --bind /b:/a share one place in the container", "give each a place of its own"),
+        (["--bind", "/a:/x", "--bind", "/a:/x:ro"],
+         "--bind /a:/x and --bind /a:/x:ro share one place in the container", "give each a place of its own"),
+        (["--workdir", "/data"], "--workdir /data would cover the data of --data",
+         "write another folder, such as /workdir"),
+        (["--workdir", "//scratch_storage"],
+         "--workdir //scratch_storage would cover the folder that stays after the job",
+         "write another folder, such as /workdir"),
+        (["--workdir", "/w/./x", "--bind", "/a:/w/x"],
+         "--bind /a:/w/x and --workdir /w/./x share one place in the container",
+         "give each a place of its own"),
         (["--bind", "/a,/b"], "--bind cannot be '/a,/b'", "neither holds a comma"),
         (["--workdir", "work"], "--workdir cannot be 'work'", "write a folder inside the container, such as"),
         (["--workdir", "/"], "--workdir cannot be '/'", "such as /workdir"),
@@ -94,6 +116,23 @@ def test_what_is_wrong_with_an_image_or_a_mount_is_said_with_its_cure(
     assert said.hint == hint.format(project=sandbox.project)
 
 
+def test_one_mount_that_is_given_twice_is_one(sandbox: Sandbox) -> None:
+    sif(sandbox.project / "gan.sif")
+    words = ("--bind", "/usr:/in:ro", "--bind", "/etc", "--bind", "/usr/:/in/:ro", "--bind", "/etc:/etc:rw")
+    script = sandbox.hpcsubmit("--dry-run", "-s", "gan.sif", *words).stdout
+    assert [script.count(f"--bind {mount}\n") for mount in ("/usr:/in:ro", "/etc:/etc")] == [1, 1]
+
+
+def test_mounts_of_the_file_and_a_workdir_that_is_typed_must_be_apart_too(sandbox: Sandbox) -> None:
+    sif(sandbox.project / "gan.sif")
+    file = sandbox.project / "hpcsubmit.yaml"
+    sandbox.write("container: gan.sif\nbind: /usr:/w\n", file)
+    said = sandbox.refuses("--workdir", "/w")
+    shared = "--bind /usr:/w and --workdir /w share one place in the container"
+    assert said.error == f"{shared}, with what {file} says"
+    assert said.hint == "give each a place of its own there"
+
+
 RENAME = "rename the folder: no colons, no commas, no blanks at its ends"
 
 
@@ -120,22 +159,33 @@ def container(request: Request, cluster: str = "generic", **facts: object) -> Co
 
 
 @pytest.mark.parametrize(
-    ("cluster", "engine", "folder", "modules", "copied"),
+    ("cluster", "engine", "other", "folder", "modules", "copied"),
     [
-        ("cedar", "singularity", "", ("singularity/3.5",), True),
-        ("plai", "singularity", "/opt/singularity/bin", (), True),
-        ("generic", "apptainer", "", (), False),
-        ("local", "apptainer", "", (), False),
+        ("cedar", "singularity", "apptainer", "", ("singularity/3.5",), True),
+        ("plai", "singularity", "apptainer", "/opt/singularity/bin", (), True),
+        ("generic", "apptainer", "singularity", "", (), False),
+        ("local", "apptainer", "singularity", "", (), False),
     ],
 )
 def test_the_engine_is_the_profiles(
-    cluster: str, engine: str, folder: str, modules: tuple[str, ...], copied: bool
+    cluster: str, engine: str, other: str, folder: str, modules: tuple[str, ...], copied: bool
 ) -> None:
     found = container(PLAIN, cluster)
-    assert (found.engine, found.engine_folder, found.copied) == (engine, folder, copied)
+    assert (found.engine, found.other_engine) == (engine, other)
+    assert (found.engine_folder, found.copied) == (folder, copied)
     assert found.modules == modules
     assert in_image(PLAIN, cluster).modules == modules
     assert plan(PLAIN, shipped(cluster), context()).modules == ()
+
+
+@pytest.mark.parametrize("name", ["/opt/apptainer/bin/apptainer", "sarus"])
+def test_an_engine_of_another_name_has_no_other(name: str) -> None:
+    profile = replace(shipped("generic"), container_engine=name)
+    made = plan(PLAIN, profile, replace(context(), virtualenv=None, image=IMAGE))
+    assert made.container is not None
+    assert (made.container.engine, made.container.other_engine) == (name, "")
+    assert f"\n_engine={name} " in render(made)
+    assert "|| _engine=" not in render(made)
 
 
 @pytest.mark.parametrize(

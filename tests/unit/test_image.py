@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from container_engine import WHOLE, sif
+from golden.cases import shipped
 from hpcsubmit.container import Image
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.image import check_binds, look_at_image
@@ -135,8 +137,8 @@ def test_a_home_of_nobody_is_an_image_that_is_not_there(tmp_path: Path) -> None:
     assert refusal("~no-such-user/gan.sif", tmp_path)[0].startswith("there is no container image")
 
 
-def binds(path: str, target: str = "", base: str = "/scratch-ssd") -> None:
-    check_binds([Bind(Path(path), target or path)], base)
+def binds(path: str, target: str = "", base: str = "/scratch-ssd", cluster: str = "generic") -> None:
+    check_binds([Bind(Path(path), target or path)], replace(shipped(cluster), node_local_base=base))
 
 
 def test_a_source_that_is_missing_here_is_answered_with_the_nearest() -> None:
@@ -154,6 +156,15 @@ def test_a_source_that_is_missing_here_is_answered_with_the_nearest() -> None:
 )
 def test_a_source_that_is_here_or_may_be_on_the_nodes_is_left_to_them(source: str) -> None:
     binds(source, base="/usr/disk")
+
+
+@pytest.mark.parametrize("source", ["/tmp/no such", "/no-such-top/x", "/dev/shm/no-such", "/usr/disk/x"])
+def test_every_source_must_be_here_where_the_job_runs_here(source: str) -> None:
+    with pytest.raises(HpcSubmitError) as raised:
+        binds(source, base="/usr/disk", cluster="local")
+    assert raised.value.message == f"--bind {source}: there is no such folder or file"
+    assert raised.value.hint.startswith(("did you mean /", "see what there is: ls /"))
+    binds("/tmp", cluster="local")
 
 
 @pytest.mark.parametrize("text", ["/a:b", "/a,b", "/a ", "/a\nb", "/a\\b"])

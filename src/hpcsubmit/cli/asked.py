@@ -11,6 +11,7 @@ from hpcsubmit.errors import UsageError
 from hpcsubmit.request import (
     AUTO,
     Request,
+    distinct_binds,
     parse_bind,
     parse_image,
     parse_mount_point,
@@ -250,7 +251,7 @@ def request_of(options: dict[str, Any]) -> Request:
         container_exec=options["container_exec"],
         container_on_node=options["container_on_node"],
         workdir=options["workdir"] or "",
-        binds=options["bind"],
+        binds=distinct_binds(options["bind"], options["workdir"] or ""),
         pass_env=options["pass_env"],
         sbatch_args=options["sbatch_arg"],
         sweep=options["wandb_sweepid"],
@@ -259,4 +260,6 @@ def request_of(options: dict[str, Any]) -> Request:
         trial_nodes=options["trial_nodes"],
         trials_per_task=options["trials_per_task"],
         seeds=options["seeds"] or tuple(range(1, (options["repeat"] or 0) + 1)),
+        for_sweeps=options.get("for_sweeps", frozenset()),
+        sweep_beside=options.get("sweep_beside"),
     )

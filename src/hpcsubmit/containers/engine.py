@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hpcsubmit.container import ENGINES
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.profile import Profile
@@ -19,13 +20,12 @@ ELSEWHERE = (
     "hpcsubmit container build --in-job tries it on a compute node; or build it on a machine where you are "
     "root, such as your laptop, with apptainer build, and copy the .sif here"
 )
-KNOWN = ("apptainer", "singularity")
 
 
 class EngineSettings(NamedTuple):
     """Where a cluster has its engine: what it may be called, a folder for the PATH, modules to load first."""
 
-    names: tuple[str, ...] = KNOWN
+    names: tuple[str, ...] = ENGINES
     path: str = ""
     modules: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class User(NamedTuple):
 
 def engine_settings(profile: Profile) -> EngineSettings:
     """Return where the cluster of a profile has its engine; either of the two builds images for both."""
-    names = tuple(dict.fromkeys((profile.container_engine, *KNOWN)))
+    names = tuple(dict.fromkeys((profile.container_engine, *ENGINES)))
     modules = (*profile.modules, *profile.container_modules) if profile.container_modules else ()
     return EngineSettings(names, profile.container_path, modules)
 
