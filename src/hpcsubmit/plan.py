@@ -11,7 +11,7 @@ from hpcsubmit.context import Context
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.frozen import frozen
 from hpcsubmit.launch import NO_PROGRAM, JobKind, Program, kind_of, program_for
-from hpcsubmit.node_disks import Collect, StageIn, collect, stage_in, transfer
+from hpcsubmit.node_disks import Collect, Load, StageIn, collect, environment_transfer, stage_in, transfer
 from hpcsubmit.profile import Profile
 from hpcsubmit.remarks import notes_of, warnings_of
 from hpcsubmit.request import Request
@@ -138,6 +138,10 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
     job_name, log_name = _names(kind, trials, context.project_root.name, request.exp_name)
     log = f"{str(outputs).replace('%', '%%')}/{log_name}"
     output_dir = experiment_dir / "runs" / context.run_id
+    if kind.distributed and not sweep:
+        from hpcsubmit.inner_launcher import check_command  # late: for several processes alone
+
+        check_command(kind, request, context.command)
     program = NO_PROGRAM if sweep else program_for(kind, context.command, request, profile)
     exports = _exports(kind, request, profile, context, output_dir)
     image = container(
@@ -178,7 +182,7 @@ def plan(request: Request, profile: Profile, context: Context) -> Plan:
         experiment_file=context.command.source,
         command_text=(trials and trials.wanted.command_text) or context.command.text,
         program=program,
-        virtualenv=context.virtualenv,
+        virtualenv=_virtualenv(request, profile, context),
         container=image,
         conda=context.conda,
         mpi=profile.mpi,
@@ -209,6 +213,15 @@ def _check_name(request: Request) -> None:
             f"an experiment cannot be named {RECORDS}: its outputs would lie among the records of runs",
             "choose another --exp-name",
         )
+
+
+def _virtualenv(request: Request, profile: Profile, context: Context) -> Virtualenv | None:
+    """The environment; where every node unpacks it, with the way on which it comes there."""
+    found = context.virtualenv
+    if found is None or found.manifest is None:
+        return found
+    chosen = environment_transfer(Load(found.room, found.sizes), context.data, request, profile)
+    return found._replace(transfer=chosen)
 
 
 def _names(kind: JobKind, trials: Trials | None, project: str, experiment: str) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """From a request to a plan: looks at the project, the cluster and this machine, and changes nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcsubmit import __version__
 from hpcsubmit.clusters import Choice, Cluster
@@ -14,7 +15,7 @@ from hpcsubmit.errors import HpcSubmitError, UsageError
 from hpcsubmit.experiment import Command, read_command_file
 from hpcsubmit.host import CommandTimedOut, Host
 from hpcsubmit.launch import mpi_flavours
-from hpcsubmit.node_disks import PackedData, transfer
+from hpcsubmit.node_disks import PackedData
 from hpcsubmit.place import Place, scratch, visible_gpus
 from hpcsubmit.plan import Plan, plan
 from hpcsubmit.profile import Profile
@@ -72,7 +73,7 @@ def prepare(
             f"{command.source} sets WANDB_API_KEY, which the script and the record would then show",
             "write the key into ~/wandb_credentials.txt, with mode 0600, and take it out of the command",
         )
-    image = _image(request, folder, cluster.profile)
+    image = _image(request, folder, cluster.profile, host)
     conda = _conda(request, folder, host)
     virtualenv = _virtualenv(request, project, cluster.profile, host) if not (image or conda) else None
     scratch_dir = scratch(cluster.profile, host) / project.name
@@ -91,7 +92,7 @@ def prepare(
         data=_packed(snapshot),
         image=image,
         conda=conda,
-        trials=_trials(request, command, place, virtualenv, host, ask),
+        trials=_trials(request, command, place, virtualenv or conda, host, ask),
     )
     _check_mpi(request, cluster.profile, host)
     return Prepared(
@@ -125,12 +126,14 @@ def _trials(
     request: Request,
     command: Command,
     place: Place,
-    virtualenv: Virtualenv | None,
+    environment: "Virtualenv | CondaEnv | None",
     host: Host,
     ask: "AskNumber | None",
 ) -> Wanted | None:
     """The trials of a sweep, or the repeats; None for a single job."""
     sweep = request.sweep or request.sweep_file or command.starts_wandb_agent
+    if not sweep and request.for_sweeps:
+        request = _put_aside(request)
     if not sweep and (request.trial_gpus, request.trial_nodes, request.num_sweeps) != (1, 1, None):
         raise UsageError(
             "--trial-gpus, --trial-nodes and --num-sweeps belong to sweeps, and no sweep is named",
@@ -146,8 +149,15 @@ def _trials(
     from hpcsubmit.sweeps.wanted import Site, wanted_trials  # late: for sweeps and repeats alone
 
     return wanted_trials(
-        request, command, Site(place.project.root, place.cluster.profile, virtualenv, host, ask)
+        request, command, Site(place.project.root, place.cluster.profile, environment, host, ask)
     )
+
+
+def _put_aside(request: Request) -> Request:
+    """Leave out what hpcsubmit.yaml says for sweeps; how many trials a task runs counts for repeats too."""
+    alone: dict[str, Any] = {"num_sweeps": None, "trial_gpus": 1, "trial_nodes": 1}
+    alone |= {} if request.seeds else {"trials_per_task": None}
+    return replace(request, **{name: usual for name, usual in alone.items() if name in request.for_sweeps})
 
 
 def look_at_data(
@@ -175,6 +185,7 @@ def _packed(snapshot: "Snapshot | None") -> PackedData | None:
         room=snapshot.room_kib,
         paths=snapshot.paths,
         warnings=snapshot.warnings,
+        sizes=snapshot.sizes,
     )
 
 
@@ -183,17 +194,27 @@ def _virtualenv(request: Request, project: Project, profile: Profile, host: Host
         return None
     wish = Wish(on_node=request.env_on_node, account=request.account, partition=request.partition)
     found = find_virtualenv(project, host, profile, wish)
-    return found._replace(transfer=transfer(request, profile)) if found.manifest else found
+    if found.manifest is None:
+        return found
+    from hpcsubmit.staging.store import read_manifest  # late: for --env-on-node alone
+
+    packed = read_manifest(found.manifest)
+    if packed is None:
+        return found
+    return found._replace(room=packed.room_kib, sizes=tuple(archive.size for archive in packed.archives))
 
 
-def _image(request: Request, folder: Path, profile: Profile) -> "Image | None":
+def _image(request: Request, folder: Path, profile: Profile, host: Host) -> "Image | None":
     if request.container is None:
         check_without_image(request)
         return None
-    from hpcsubmit.image import check_binds, look_at_image  # late: for containers alone
+    from hpcsubmit.image import check_binds, check_this_machine, look_at_image  # late: for containers alone
 
-    check_binds(request.binds, profile.node_local_base)
-    return look_at_image(request.container, folder)
+    check_binds(request.binds, profile)
+    image = look_at_image(request.container, folder)
+    if profile.scheduler == "local":
+        check_this_machine(image, profile, host.which)
+    return image
 
 
 def _conda(request: Request, folder: Path, host: Host) -> "CondaEnv | None":

@@ -41,6 +41,11 @@ DRY_RUN = "DRY-RUN"
 _EXPERIMENT_NAME = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
 _POSITIVE_INT = r"0*[1-9][0-9]{0,6}"
 
+OURS = ("virtual_env", ".hpcsubmit-inbox", ".hpcsubmit-container")
+"""What the scripts put below SLURM_TMPDIR themselves."""
+_WORKDIR = (".hpcsubmit-container", "work")  # which a program in a container writes to, with --workdir
+_FILLED_IN = r"[$*?\[]|\A~"  # what a shell would
+
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _NEXT_UNIT = 999.5  # what would be rounded to 1000
 _TWO_DIGITS = 9.95  # what would be rounded to 10.0
@@ -210,11 +215,25 @@ def nearest_path(path: Path) -> Path | None:
 
 
 def path_on_node(text: str) -> str:
-    """Read a path below SLURM_TMPDIR; returns it without needless dots and slashes.
+    """Read a path below SLURM_TMPDIR; returns it without that name, and without needless dots and slashes.
 
-    Raises UsageError where it is absolute, leaves the folder, is the whole of it, or is no single line.
+    Raises UsageError where it is absolute, leaves the folder, is the whole of it, is no single line, holds
+    what nobody fills in there, or is what the scripts put there themselves.
     """
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    if text.startswith("/") or not parts or ".." in parts or "\n" in text or "\\" in text:
+    below = text.removeprefix("$SLURM_TMPDIR/").removeprefix("${SLURM_TMPDIR}/")
+    whole = text in ("$SLURM_TMPDIR", "${SLURM_TMPDIR}")
+    parts = [part for part in below.split("/") if part not in ("", ".")]
+    if text.startswith("/") or whole or not parts or ".." in parts or "\n" in text or "\\" in text:
         raise UsageError(f"--collect cannot be {text!r}", "write a path below $SLURM_TMPDIR, such as results")
+    if found := re.search(_FILLED_IN, below):
+        folder = below[: found.start()].rpartition("/")[0]
+        raise UsageError(
+            f"--collect cannot be {text!r}: patterns and variables are not filled in on the node",
+            f"name the folder: {folder or 'results, say'}",
+        )
+    if parts[0] in OURS and parts[:2] != list(_WORKDIR):
+        raise UsageError(
+            f"--collect cannot be {text!r}: hpcsubmit itself puts things there, below $SLURM_TMPDIR",
+            "let the program write into a folder of its own, and name that: results, say",
+        )
     return "/".join(parts)

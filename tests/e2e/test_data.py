@@ -191,19 +191,47 @@ def test_a_damaged_archive_stops_the_job_before_the_program_and_is_named(
     assert clean(plai_reader)
 
 
-def test_a_full_disk_of_one_node_stops_the_job_and_says_what_is_needed(plai_reader: Desk) -> None:
+@pytest.mark.parametrize(
+    ("transfer", "needed"),
+    [
+        ("direct", "7 MB are needed on its disk, and 2 MB are free"),
+        ("broadcast", "14 MB are needed on its disk, and 2 MB are free: --data-transfer direct needs 7 MB"),
+    ],
+)
+def test_a_full_disk_of_one_node_stops_the_job_and_says_what_is_needed(
+    plai_reader: Desk, transfer: str, needed: str
+) -> None:
     node = plai_reader.cluster.nodes[1]
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "none", "/scratch-ssd"]
     done = plai_reader.cluster.run(mount, user="root", host=node)
     assert done.returncode == 0, done.stderr
     try:
-        job = plai_reader.submit(*words(2, "--data", "datasets"), f"--sbatch-arg=--nodelist={node}")
+        argv = words(2, "--data-transfer", transfer, "--data", "datasets")
+        job = plai_reader.submit(*argv, f"--sbatch-arg=--nodelist={node}")
         assert plai_reader.cluster.wait_for_job(job, 180) == "FAILED"
     finally:
         plai_reader.cluster.run(["umount", "/scratch-ssd"], user="root", host=node)
     log = plai_reader.log(job)
-    assert f"hpcsubmit: {node}: 7 MB are needed on its disk, and 2 MB are free" in log
+    assert f"hpcsubmit: {node}: {needed}\n" in log
     assert "running on" not in log
+    assert "sbcast" not in log, "the room is looked at before anything is sent"
+
+
+def test_one_large_file_is_broadcast_to_a_disk_that_holds_it_twice(plai_reader: Desk) -> None:
+    node = plai_reader.cluster.nodes[1]
+    large = plai_reader.scratch("datasets/large.h5")
+    with large.open("wb") as file:
+        file.truncate(300 << 20)
+    shutil.chown(large, USER, USER)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=610m,mode=1777", "none", "/scratch-ssd"]
+    assert plai_reader.cluster.run(mount, user="root", host=node).returncode == 0
+    try:
+        argv = words(2, "--data-transfer", "broadcast", "--data", "datasets/large.h5")
+        job = plai_reader.submit(*argv, f"--sbatch-arg=--nodelist={node}")
+        assert plai_reader.cluster.wait_for_job(job, 300) == "COMPLETED", plai_reader.log(job)
+    finally:
+        plai_reader.cluster.run(["umount", "/scratch-ssd"], user="root", host=node)
+    assert "hpcsubmit: data: to each node 314.5 MB in " in plai_reader.log(job)
 
 
 def test_a_node_without_tar_says_so(plai_reader: Desk) -> None:

@@ -248,6 +248,25 @@ def test_a_symlink_that_is_collected_brings_home_what_it_leads_to(laptop: Sandbo
     assert not any(path.is_symlink() for path in home.rglob("*"))
 
 
+def test_results_that_no_node_has_are_told_of_at_the_end(laptop: Sandbox) -> None:
+    program = (
+        "import os, pathlib, sys\n"
+        "if sys.argv[1] == os.environ['SLURM_PROCID']:\n"
+        "    pathlib.Path(os.environ['SLURM_TMPDIR'], 'res').write_text('x')\n"
+        "print('trained')\n"
+    )
+    laptop.write(program, laptop.project / "one.py")
+    for rank, nothing in (("none", 1), ("1", 0)):
+        laptop.write(f"python one.py {rank}\n", laptop.project / "one.txt")
+        argv = ("-C", "one.txt", "-n", "2", "--collect", "res", "logs", "--follow")
+        said = laptop.hpcsubmit(*argv)
+        assert said.code == 0, said.stdout + said.stderr
+        line = "hpcsubmit: results: nothing was collected: no path of --collect was there on any node\n"
+        assert said.stdout.count(line) == nothing
+        assert said.stdout.count("hpcsubmit: results: there is no 'logs' on local") == 2
+        assert said.stdout.rstrip().splitlines()[-1].startswith("hpcsubmit: results: "), "at the end"
+
+
 def test_results_of_two_jobs_of_one_number_are_both_kept(laptop: Sandbox) -> None:
     program = (
         "import os, pathlib\npathlib.Path(os.environ['SLURM_TMPDIR'], 'res').write_text(os.environ['WORD'])\n"

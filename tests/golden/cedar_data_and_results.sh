@@ -286,12 +286,13 @@ start_keeper() {
 }
 
 end_keeper() { # the keepers collect, clean up and end
-  local said kib left=$SLURM_JOB_NUM_NODES nodes=0 total=0 begun
+  local said kib left=$SLURM_JOB_NUM_NODES nodes=0 without=0 total=0 begun
   begun=$(now)
   ask_keepers_to_end
   while next_word_of_keepers; do
     case $said in
       collected) nodes=$((nodes + 1)) total=$((total + kib)) ;;
+      nothing) without=$((without + 1)) ;;
       lost) _collect_failed=yes ;;
     esac
     left=$((left - 1))
@@ -299,6 +300,8 @@ end_keeper() { # the keepers collect, clean up and end
     [ "$left" != 0 ] || [ -z "$_stopped" ] || signal_program KILL
   done
   [ "$nodes" = 0 ] || echo "hpcsubmit: results: $(amount "$((total * 1024))" "$begun") to $_collected"
+  [ "$without" != "$SLURM_JOB_NUM_NODES" ] ||
+    echo "hpcsubmit: results: nothing was collected: no path of --collect was there on any node" >&2
 }
 
 next_word_of_keepers() { # false at the end of them all
@@ -340,49 +343,53 @@ stage_in() { # WHAT MANIFEST FOLDER_OF_ARCHIVES FOLDER_BELOW_SLURM_TMPDIR direct
 }
 
 unpack_directly() { # FOLDER BELOW KIB INODES ARCHIVES...: every node reads the shared file system
-  step unpack_on_nodes keep "$@"
+  step on_nodes 'make_ready "${@:2:3}" "" "${@:5}"; unpack_here keep "$1" "$2" "${@:5}"' "$@"
 }
 
 # One node reads the shared file system, and sbcast sends what it read. While one round of archives is
-# unpacked, the next is sent: a node needs room for the data and for two rounds.
+# unpacked, the next is sent: a node needs room for the data and for two rounds, or for all archives.
 unpack_broadcast() { # FOLDER BELOW KIB INODES ARCHIVES...
-  local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" round=() bytes=0 unpacking=''
-  local room=$((kib / 8 > 262144 ? kib / 8 : 262144)) # KiB of a round
+  local folder=$1 below=$2 kib=$3 inodes=$4 inbox="$SLURM_TMPDIR/.hpcsubmit-inbox" unpacking=''
+  local round=() bytes=0 all=0 at room=$(($3 / 8 > 262144 ? $3 * 128 : 268435456)) # bytes of a round at most
   shift 4
-  step on_every_node mkdir "$inbox" || return
-  kib=$((kib + 2 * (room < kib ? room : kib)))
+  for ((at = 2; at < $#; at += 3)); do all=$((all + ${!at})) room=$((room > ${!at} ? room : ${!at})); done
+  all=$((all < 2 * room ? all : 2 * room))
+  step on_nodes 'make_ready "${@:2}"; mkdir "$1" || complain "$1 cannot be made"' "$inbox" "$below" \
+    $((kib + (all + 1023) / 1024)) "$inodes" "--data-transfer direct needs $(((kib + 976) / 977)) MB" "$@" || return
   while [ $# != 0 ]; do
     step sbcast "$folder/$1" "$inbox/$1" || return
     round+=("$1" "$2" "$3")
     bytes=$((bytes + $2))
     shift 3
-    [ $# = 0 ] || [ $((bytes / 1024)) -ge "$room" ] || continue
+    [ $# = 0 ] || [ $((bytes + $2)) -gt "$room" ] || continue
     [ -z "$unpacking" ] || await "$unpacking" || return
-    unpack_on_nodes drop "$inbox" "$below" "$kib" "$inodes" "${round[@]}" &
-    unpacking=$! round=() bytes=0 kib=0 inodes=0
+    on_nodes 'unpack_here drop "$@"' "$inbox" "$below" "${round[@]}" &
+    unpacking=$! round=() bytes=0
   done
   await "$unpacking" && step on_every_node rmdir "$inbox"
 }
 
-unpack_on_nodes() { # keep|drop FOLDER BELOW KIB INODES ARCHIVES...
-  local functions _step_cpus=2 # all of the job's: tar runs once on each
-  functions=$(declare -f unpack_here check_room free_of unpack_archive open_archive complain)
-  on_every_node --kill-on-bad-exit=1 bash -c "$functions; unpack_here \"\$@\"" _ "$@"
+on_nodes() { # COMMANDS ARGUMENTS...: with all CPUs that the job has there, as tar runs once on each
+  local functions _step_cpus=2
+  functions=$(declare -f make_ready unpack_here unpack_archive open_archive check_room free_of complain)
+  on_every_node --kill-on-bad-exit=1 bash -c "$functions
+    set -o pipefail; exec 3>&2; unset TAR_OPTIONS GZIP
+    $1" _ "${@:2}"
 }
 
-unpack_here() { # on a node; the last archive has the folders, with their modes and times
-  local folder=$2 kib=$4 inodes=$5 tools=(tar xargs wc df) tool
-  set -o pipefail
-  exec 3>&2
-  unset TAR_OPTIONS GZIP
+make_ready() { # BELOW KIB INODES CURE ARCHIVES...: on a node, before anything comes there
+  local tools=(tar xargs wc df) tool
   [ -d "$SLURM_TMPDIR" ] || complain "there is no $SLURM_TMPDIR"
-  export keep=$1 below="$SLURM_TMPDIR/$3"
   case "$*" in *.tar.gz\ *) tools+=(gzip) ;; *.tar.zst\ *) tools+=(zstd) ;; esac
   for tool in "${tools[@]}"; do [ -x "$(command -v "$tool")" ] || complain "this node has no $tool"; done
-  mkdir -p "$below" || complain "$below cannot be made"
-  cd "$folder" || complain "$folder cannot be reached"
-  shift 5
-  check_room "$kib" "$inodes" "$below"
+  mkdir -p "$SLURM_TMPDIR/$1" || complain "$SLURM_TMPDIR/$1 cannot be made"
+  check_room "$2" "$3" "$SLURM_TMPDIR/$1" "$4"
+}
+
+unpack_here() { # keep|drop FOLDER BELOW ARCHIVES...: on a node; the last archive has the folders
+  export keep=$1 below="$SLURM_TMPDIR/$3"
+  cd "$2" || complain "$2 cannot be reached"
+  shift 3
   export -f unpack_archive open_archive complain
   [ $# = 3 ] || printf '%s %s %s\n' "${@:1:$#-3}" |
     xargs -n 3 -P 2 bash -c 'set -o pipefail; unpack_archive "$@"' _ 2>/dev/null || exit 1

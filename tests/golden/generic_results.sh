@@ -287,12 +287,13 @@ start_keeper() {
 }
 
 end_keeper() { # the keepers collect, clean up and end
-  local said kib left=$SLURM_JOB_NUM_NODES nodes=0 total=0 begun
+  local said kib left=$SLURM_JOB_NUM_NODES nodes=0 without=0 total=0 begun
   begun=$(now)
   ask_keepers_to_end
   while next_word_of_keepers; do
     case $said in
       collected) nodes=$((nodes + 1)) total=$((total + kib)) ;;
+      nothing) without=$((without + 1)) ;;
       lost) _collect_failed=yes ;;
     esac
     left=$((left - 1))
@@ -300,6 +301,8 @@ end_keeper() { # the keepers collect, clean up and end
     [ "$left" != 0 ] || [ -z "$_stopped" ] || signal_program KILL
   done
   [ "$nodes" = 0 ] || echo "hpcsubmit: results: $(amount "$((total * 1024))" "$begun") to $_collected"
+  [ "$without" != "$SLURM_JOB_NUM_NODES" ] ||
+    echo "hpcsubmit: results: nothing was collected: no path of --collect was there on any node" >&2
 }
 
 next_word_of_keepers() { # false at the end of them all

@@ -255,6 +255,8 @@ ask_keepers_to_end() { # again where a busy controller did not pass it on
 # ---- The container: /home/u/sandbox torch
 
 _engine=apptainer _storage=/scratch/u/gan/testing/singularity_$_job
+# Either engine runs the other's images; this node chooses for all of them.
+[ -x "$(command -v "$_engine")" ] || [ ! -x "$(command -v singularity)" ] || _engine=singularity
 mkdir -p "$_storage" || fail "$_storage cannot be made"
 case $("$_engine" --version 2>/dev/null) in
   apptainer*) _to_container=APPTAINERENV_ ;;

@@ -61,7 +61,7 @@ on_every_node() {
 }
 
 tell_how_it_ended() { # EXIT_CODE
-  local message
+  local message program
   if [ -n "$_stopped" ]; then
     echo "hpcsubmit: Slurm ended the job: cancelled, out of time or preempted" >&2
   elif [ "$1" != 0 ] && [ -r "$_run_dir/srun.messages" ]; then
@@ -69,6 +69,9 @@ tell_how_it_ended() { # EXIT_CODE
       case $message in
         'srun: error: '*': task'*': '*)
           echo "hpcsubmit: the first to fail was ${message#srun: error: }; the job's exit code is $1" >&2
+          program=python
+          [ "${message##* }" != 127 ] || # a shell's code; the runscript alone knows where it looks for programs
+            echo "hpcsubmit: $_image may have no program $program: install it there, or mend the command" >&2
           return
           ;;
       esac
@@ -239,6 +242,8 @@ start_keeper
 
 export PATH=/opt/singularity/bin":$PATH"
 _engine=singularity _storage=/scratch/u/gan/singularity_$_job
+# Either engine runs the other's images; this node chooses for all of them.
+[ -x "$(command -v "$_engine")" ] || [ ! -x "$(command -v apptainer)" ] || _engine=apptainer
 mkdir -p "$_storage" || fail "$_storage cannot be made"
 case $("$_engine" --version 2>/dev/null) in
   apptainer*) _to_container=APPTAINERENV_ ;;

@@ -241,6 +241,8 @@ start_keeper
 
 export PATH=/opt/singularity/bin":$PATH"
 _engine=singularity _storage=/scratch/u/gan/testing/singularity_$_job
+# Either engine runs the other's images; this node chooses for all of them.
+[ -x "$(command -v "$_engine")" ] || [ ! -x "$(command -v apptainer)" ] || _engine=apptainer
 mkdir -p "$_storage" || fail "$_storage cannot be made"
 case $("$_engine" --version 2>/dev/null) in
   apptainer*) _to_container=APPTAINERENV_ ;;
@@ -275,14 +277,35 @@ inside() { # WORDS: replaces the shell by a container that runs them
     [ -z "${!_name+x}" ] || export "$_to_container$_name=${!_name}"
   done
   export "${_to_container}CONDA_PREFIX="/work/u/envs/gan "${_to_container}CONDA_DEFAULT_ENV="gan
+  # Prints the environment's own variables: those of its packages, then those of `conda env config vars set`.
+  local _conda_variables='
+import glob, json, os, shlex, sys
+found, state = {}, sys.argv[1] + "/conda-meta/state"
+for path in sorted(glob.glob(glob.escape(sys.argv[1]) + "/etc/conda/env_vars.d/*.json")):
+    found.update(json.load(open(path)))
+if os.path.exists(state):
+    found.update(json.load(open(state)).get("env_vars", {}))
+for name, value in found.items():
+    if value != "***unset***" and name not in sys.argv[2:]:
+        print("export", shlex.quote(f"{name}={value}"))
+'
   # Where an engine without FUSE unpacks the image.
   export APPTAINER_TMPDIR="$_own" SINGULARITY_TMPDIR="$_own"
   # The image's shell begins, with the folder of hpcsubmit.comm as $0.
+  # It activates the environment in bash where the image has it, which packages' scripts are written for.
   exec "$_engine" --quiet exec "${_options[@]}" /home/u/gan/gan.sif /bin/sh -c '
-export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0" SINGULARITY_NO_EVAL=1
+command -v bash >/dev/null && exec bash -p -c "$@"
+exec /bin/sh -c "$@"' sh '
 export PATH="$CONDA_PREFIX/bin:$PATH"
-for script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ ! -r "$script" ] || . "$script"; done
-exec "$@"' "$_library" "$@"
+if [ -e "$CONDA_PREFIX/conda-meta/state" ] || [ -e "$CONDA_PREFIX/etc/conda/env_vars.d" ]; then
+  _variables=$(python -I -c "$1" "$CONDA_PREFIX") ||
+    { echo "the variables of $CONDA_PREFIX cannot be read" >&2; exit 1; }
+  eval "$_variables"
+fi
+shift
+for _script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ ! -r "$_script" ] || . "$_script"; done
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0" SINGULARITY_NO_EVAL=1
+exec "$@"' "$_library" "$_conda_variables" "$@"
 }
 
 in_container() { # WORDS: the command of the job
@@ -317,6 +340,16 @@ try_container() { # on a node: whether the image starts there, and has what the 
 explain() { # EXIT_CODE [WHAT]: what the engine or a program of the image said, and what to do
   local last
   said=${said:-exit code $1} last=${said##*$'\n'}
+  case $last in
+    */etc/conda/activate.d/*)
+      complain "$_image has no bash, and its /bin/sh stops at a script of the conda environment: install bash there: $last"
+      ;;
+    'the variables of '*)
+      said=${said%$'\n'*}
+      complain "$last: its python must start in the image, and what is in its conda-meta/state and" \
+        "etc/conda/env_vars.d must be JSON: ${said##*$'\n'}"
+      ;;
+  esac
   case $said in
     *'no %runscript') complain "$_image has no %runscript: submit with --container-exec" ;;
     *'cannot run on '* | *'could not run on '*) complain "$_image is for other machines than this $(uname -m): build it on one" ;;

@@ -20,7 +20,8 @@ in_use node_answers standing follow_array
 submit follow history node_cleaning starting
 prepare
 sweeps
-environments containers gpus staging
+environments containers gpus
+staging
 array_status
 wandb_key queue limits run place
 record scheduler folders
@@ -32,7 +33,7 @@ plan
 remarks
 context
 image
-trials
+trials inner_launcher
 launch array node_disks resources virtualenv container
 clusters
 profile project conda
@@ -40,7 +41,7 @@ request job_status
 wandb_sweep sweep_file
 experiment application
 slurm shellwords
-values yaml_file
+values yaml_file seeds
 cache
 frozen
 errors

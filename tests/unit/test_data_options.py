@@ -40,6 +40,8 @@ def manifests(scratch: Path) -> list[Path]:
         (["--collect", "/tmp"], 2, "--collect cannot be '/tmp'", "write a path below $SLURM_TMPDIR"),
         (["--collect", "../up"], 2, "--collect cannot be '../up'", "write a path below"),
         (["--collect", "."], 2, "--collect cannot be '.'", "write a path below"),
+        (["--collect", "${SLURM_TMPDIR}/"], 2, "cannot be '${SLURM_TMPDIR}/'", "write a path below"),
+        (["--collect", "$SLURM_TMPDIR"], 2, "--collect cannot be '$SLURM_TMPDIR'", "write a path below"),
         (["--collect", "a", "-t", "3"], 1, "leaves the program no time", "ask for more than 180 s"),
         (["--no-env", "--env-on-node"], 2, "exclude each other", "give one"),
     ],
@@ -52,6 +54,66 @@ def test_what_is_wrong_is_said_with_its_cure_and_nothing_is_made(
     said = sandbox.refuses(*words, code=code)
     assert error in said.error
     assert hint in said.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("results/*.txt", "results"),
+        ("out/run?/log", "out"),
+        ("a/b/[ab].txt", "a/b"),
+        ("$SLURM_TMPDIR/out/*", "out"),
+        ("$OUTPUT_DIR/results", "results, say"),
+        ("${SLURM_TMPDIR}results", "results, say"),
+        ("logs/$SLURM_JOB_ID", "logs"),
+        ("~/results", "results, say"),
+        ("~ada/results", "results, say"),
+    ],
+)
+def test_patterns_and_variables_that_no_node_fills_in_are_refused(
+    sandbox: Sandbox, path: str, folder: str
+) -> None:
+    said = sandbox.refuses("--collect", path, code=2)
+    assert said.error == (
+        f"--collect cannot be '{path}': patterns and variables are not filled in on the node"
+    )
+    assert said.hint == f"name the folder: {folder}"
+
+
+@pytest.mark.parametrize(
+    "path", ["virtual_env", "./virtual_env/lib", ".hpcsubmit-inbox", ".hpcsubmit-container"]
+)
+def test_what_the_script_puts_there_is_not_collected(sandbox: Sandbox, path: str) -> None:
+    said = sandbox.refuses("--collect", path, code=2)
+    assert (
+        said.error == f"--collect cannot be '{path}': hpcsubmit itself puts things there, below $SLURM_TMPDIR"
+    )
+    assert said.hint == "let the program write into a folder of its own, and name that: results, say"
+
+
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [
+        ("$SLURM_TMPDIR/results", "results"),
+        ("${SLURM_TMPDIR}/logs//it's/", "'logs/it'\"'\"'s'"),
+        ("backup~/x", "'backup~/x'"),
+        (".hpcsubmit-container/work/out", ".hpcsubmit-container/work/out"),
+    ],
+)
+def test_a_path_below_slurm_tmpdir_may_say_so(sandbox: Sandbox, path: str, below: str) -> None:
+    said = sandbox.hpcsubmit("--dry-run", "--collect", path)
+    assert f"  for path in {below}; do\n" in said.stdout, said.stderr
+
+
+def test_what_a_file_says_is_collected_is_read_alike(sandbox: Sandbox) -> None:
+    file = sandbox.project / "hpcsubmit.yaml"
+    sandbox.write("collect: $SLURM_TMPDIR/results\n", file)
+    assert "for path in results; do" in sandbox.hpcsubmit("--dry-run").stdout
+    sandbox.write("collect: [results/*]\n", file)
+    said = sandbox.refuses()
+    assert "'collect' cannot be " in said.error
+    assert said.error.endswith("patterns and variables are not filled in on the node")
+    assert said.hint == "name the folder: results"
 
 
 def test_a_dry_run_shows_what_would_be_packed_and_packs_nothing(sandbox: Sandbox, scratch: Path) -> None:
@@ -117,8 +179,46 @@ def test_data_that_do_not_fit_on_a_node_are_refused(sandbox: Sandbox, scratch: P
         file.truncate(3 << 20)
     sandbox.write("profiles: {generic: {node_local_size: 2M}}\n", sandbox.project / "hpcsubmit.yaml")
     said = sandbox.refuses("--data", "datasets")
-    assert said.error == "the data need 3M, and a node's own disk has 2M in the profile 'generic'"
+    assert said.error == "the data need 4M, and a node's own disk has 2M in the profile 'generic'"
     assert "fewer paths" in said.hint
+
+
+def test_a_broadcast_that_does_not_fit_on_a_node_is_refused_or_not_chosen(
+    sandbox: Sandbox, scratch: Path
+) -> None:
+    with (scratch / "datasets" / "huge").open("wb") as file:
+        file.truncate(3 << 20)
+    sandbox.write("profiles: {generic: {node_local_size: 6M}}\n", sandbox.project / "hpcsubmit.yaml")
+    argv = ("--data", "datasets", "-n", "4")
+    said = sandbox.refuses(*argv, "--data-transfer", "broadcast")
+    assert said.error == (
+        "the data need 7M during a broadcast, and a node's own disk has 6M in the profile 'generic'"
+    )
+    assert said.hint == "write --data-transfer direct, which needs 4M"
+    for words in ((), ("--data-transfer", "direct")):
+        assert " . direct\n" in sandbox.hpcsubmit("--dry-run", *argv, *words).stdout
+    sandbox.write("profiles: {generic: {node_local_size: 7M}}\n", sandbox.project / "hpcsubmit.yaml")
+    assert " . broadcast\n" in sandbox.hpcsubmit("--dry-run", *argv).stdout
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "words", "transfer"),
+    [
+        ((300,), (), "direct"),
+        ((300,), ("--data-transfer", "broadcast"), "broadcast"),
+        ((300, 600), (), "direct"),
+        ((300, 300, 300, 300, 300), (), "broadcast"),
+        ((250,), (), "broadcast"),
+    ],
+)
+def test_a_single_large_file_is_read_by_every_node_unless_told_otherwise(
+    sandbox: Sandbox, scratch: Path, mebibytes: tuple[int, ...], words: tuple[str, ...], transfer: str
+) -> None:
+    for number, size in enumerate(mebibytes):
+        with (scratch / "datasets" / f"{number}.h5").open("wb") as file:
+            file.truncate(size << 20)  # sparse, and a dry run reads nothing
+    script = sandbox.hpcsubmit("--dry-run", "--data", "datasets", "-n", "8", *words).stdout
+    assert f" . {transfer}\n" in script
 
 
 @pytest.mark.parametrize(

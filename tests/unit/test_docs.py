@@ -16,6 +16,7 @@ import yaml
 
 from container_engine import sif
 from hpcsubmit.cli.group import LazyGroup
+from hpcsubmit.container import FAMILIES
 from sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +160,13 @@ def test_the_page_on_templates_names_every_template() -> None:
     text = (ROOT / "docs" / "templates.md").read_text("utf-8")
     for path in (ROOT / "templates").rglob("*.j2"):
         assert f"`{path.relative_to(ROOT)}`" in text
+
+
+def test_the_page_on_containers_names_every_family_of_variables_that_goes_in() -> None:
+    text = (ROOT / "docs" / "containers.md").read_text("utf-8")
+    named = re.search(r"whose names begin with (.*?)\. Others", text, re.DOTALL)
+    assert named
+    assert re.findall(r"`(.*?)`", named[1]) == [*FAMILIES]
 
 
 def test_commands_are_found_in_the_pages() -> None:

@@ -52,6 +52,17 @@ def nothing_counts(data: Data) -> None:
     assert list(data.store.unfinished.glob("*")) == []
 
 
+def test_what_the_archives_take_is_known_before_they_are_packed(data: Data) -> None:
+    make_large(data, 1)
+    before = data.look()
+    data.pack(before)
+    after = data.look()
+    assert after.fresh
+    assert after.sizes == before.sizes
+    assert len(before.sizes) == 3, "the large file, the others and the folders"
+    assert LARGE < max(before.sizes) < LARGE + 10_000
+
+
 @pytest.mark.parametrize("name", ["data/07", "data/large0"])
 def test_a_file_that_is_edited_between_the_scan_and_the_packing_is_an_error(data: Data, name: str) -> None:
     make_large(data, 1)

@@ -46,6 +46,7 @@ class Snapshot(NamedTuple):
     files, bytes: of content; room_kib, inodes: what they take on a node's disk.
     warnings: what the user should know, a line each.
     fresh: whether they are packed, as they are now; to_pack: what has to be written otherwise.
+    sizes: bytes of each archive; those before it is compressed where it is yet to be packed.
     shards, suffix: what packing needs; suffix is None where a sample has yet to tell whether to compress.
     """
 
@@ -61,6 +62,7 @@ class Snapshot(NamedTuple):
     warnings: tuple[str, ...]
     fresh: bool
     to_pack: ToPack
+    sizes: tuple[int, ...]
     shards: tuple[Shard, ...] = ()
     suffix: str | None = None
 
@@ -119,6 +121,7 @@ def _packed(
         known.warnings,
         fresh=True,
         to_pack=ToPack(0, len(manifest.archives), 0),
+        sizes=tuple(archive.size for archive in manifest.archives),
     )
 
 
@@ -149,6 +152,7 @@ def _unpacked(
         tuple(_warnings(found, paths)) if SYMLINK in kinds else (),
         fresh=False,
         to_pack=ToPack(len(missing), len(shards), sum(shard.size for shard in missing)),
+        sizes=tuple(shard.size for shard in shards),
         shards=shards,
         suffix=suffix,
     )
