@@ -88,9 +88,13 @@ def node_with(root: Path, *mebibytes: float) -> Node:
         if size is not None:
             (root / name).write_bytes(b"x" * int(size * MIB))
         path = root / "archives" / f"{number}.tar"
+        members = (
+            ["datasets"] if size is None else ["datasets", name]
+        )  # each makes its own folders: see shards
         with tarfile.open(path, "w") as archive:
-            archive.add(root / name, name, recursive=False)
-        archives.append(Archive(path.name, path.stat().st_size, 1))
+            for member in members:
+                archive.add(root / member, member, recursive=False)
+        archives.append(Archive(path.name, path.stat().st_size, len(members)))
     room = int(sum(mebibytes) * 1024) + 8
     (root / "set.manifest").write_text(Manifest(room, len(archives), tuple(archives)).text())
     return Node(root, tuple(archive.size for archive in archives), room)
