@@ -28,6 +28,12 @@ WRONG_USAGE = {
     "num-nodes 2": ("there is no command 'num-nodes'", "did you mean --num-nodes?"),
     "statsu": ("there is no command 'statsu'", "did you mean status?"),
     "-g 2 gpus": ("'gpus' belongs to no option", "did you mean --gpus? a value stands behind its option"),
+    "--cluster local sweep run --offline": (
+        "the command 'sweep' stands behind options",
+        "write hpcsubmit sweep run --offline --cluster local",
+    ),
+    "-y status": ("the command 'status' stands behind options", "write hpcsubmit status -y"),
+    "-e status --gpu 2": ("there is no option --gpu", "did you mean --gpus?"),
     "-g 2 exp-name": (
         "'exp-name' belongs to no option",
         "did you mean --exp-name? a value stands behind its option",

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 import click
 
 from hpcsubmit.cli.commands import COMMANDS, INTERRUPTED
-from hpcsubmit.cli.options import option_names
+from hpcsubmit.cli.options import StrayWord, option_names
 from hpcsubmit.errors import HpcSubmitError, UsageError, did_you_mean
 
 BUG = 3
@@ -48,7 +49,22 @@ def _dispatch(argv: list[str]) -> int:
             raise _unknown_command(name)
     command: click.Command = importlib.import_module(f"hpcsubmit.cli.{name}").command
     prog = "hpcsubmit" if name == "submit" else f"hpcsubmit {name}"
-    return command.main(args=argv, prog_name=prog, standalone_mode=False) or 0
+    try:
+        return command.main(args=list(argv), prog_name=prog, standalone_mode=False) or 0
+    except (click.NoSuchOption, StrayWord) as error:
+        late = _late_command(argv, command) if name == "submit" else 0
+        if not late:
+            raise
+        right = shlex.join(("hpcsubmit", *argv[late:], *argv[:late]))
+        raise UsageError(f"the command '{argv[late]}' stands behind options", f"write {right}") from error
+
+
+def _late_command(argv: Sequence[str], command: click.Command) -> int:
+    """The place of a command behind options, which is no value of theirs and no option's name; 0 for none."""
+    options = (p for p in command.params if isinstance(p, click.Option) and not p.is_flag)
+    with_value = {name for option in options for name in (*option.opts, *getattr(option, "also", ()))}
+    meant = {word for word in COMMANDS if f"--{word}" not in with_value}
+    return next((at for at, word in enumerate(argv) if word in meant and argv[at - 1] not in with_value), 0)
 
 
 def _unknown_command(name: str) -> UsageError:

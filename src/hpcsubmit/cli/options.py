@@ -47,6 +47,10 @@ class Option(click.Option):
         return record[0], f"{record[1]} [default: {self.shown_default}]"
 
 
+class StrayWord(UsageError):
+    """A word that is neither an option nor the value of one."""
+
+
 class GreedyCommand(click.Command):
     """A command whose options named in `greedy` take every word up to the next option."""
 
@@ -62,7 +66,7 @@ class GreedyCommand(click.Command):
             raise
         if stray:
             hint = f"{did_you_mean(stray[0], option_names(self))} a value stands behind its option"
-            raise UsageError(f"'{stray[0]}' belongs to no option", hint)
+            raise StrayWord(f"'{stray[0]}' belongs to no option", hint)
         return stray
 
 

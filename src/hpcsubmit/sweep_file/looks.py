@@ -56,14 +56,27 @@ def value_warnings(definition: Definition, keys: Keys, source: Source, written: 
 
 
 def _scalars(value: Any, place: Keys, written: Written) -> Iterator[tuple[Keys, Any]]:
-    """The plain values in a value, with their keys; lists of numbers only where one may be read otherwise."""
+    """The plain values in a value, with their keys; lists only where one of them may be doubtful."""
     if not isinstance(value, list | dict):
         yield place, value
         return
-    if isinstance(value, list) and set(map(type, value)) <= _NUMBERS and not written.has_odd_numbers:
+    if isinstance(value, list) and _is_plain(value, written):
         return
     for name, each in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _scalars(each, (*place, str(name)), written)
+
+
+def _is_plain(values: list[Any], written: Written) -> bool:
+    """Whether a list surely holds what it looks like: there may be a hundred thousand values in it."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return not any(map(_begins_doubt, {text[:1] for text in values}))
+    return kinds <= _NUMBERS and not written.has_odd_numbers
+
+
+def _begins_doubt(first: str) -> bool:
+    """Whether a text with this first character may be empty, or look like a number."""
+    return not first or first.isspace() or first.isdigit() or first in "+-."
 
 
 def _doubt(value: Any, at: Keys, written: Written) -> str:

@@ -109,7 +109,8 @@ def _check_plain(value: Any, keys: Keys, source: Source, depth: int = 0) -> None
             parameter_name(name, keys, source)
     kinds = set(map(type, inside))
     if str in kinds:
-        source.check_text("".join(each for each in inside if isinstance(each, str)), keys)
+        texts = inside if kinds == {str} else [each for each in inside if isinstance(each, str)]
+        source.check_text("".join(texts), keys)
     if kinds <= _PLAIN:
         return
     for each in inside:
