@@ -415,6 +415,10 @@ def _main(method: str = "auto", seconds: str = "240") -> None:
         sys.stdout.write(f"rank {rank()} of {world_size()} met all, and {_me.backend} sums right\n")
         finalize()
         sys.stdout.flush()
+        if me.method == "mpi":
+            from mpi4py import MPI
+
+            MPI.Finalize()  # or mpirun says that the rank was lost
         os._exit(0)  # torch 2.13 with gloo now and then aborts while Python ends, when all is done
 
 

@@ -123,7 +123,7 @@ class _Tail:
         while True:
             refresh(self._path)
             if self.copy():
-                quiet_since = now
+                quiet_since = time.monotonic()
             elif (
                 now - quiet_since >= SETTLE
             ):  # the last look is never before that, however slow the machine is

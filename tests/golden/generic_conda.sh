@@ -213,7 +213,7 @@ for path in sorted(glob.glob(glob.escape(sys.argv[1]) + "/etc/conda/env_vars.d/*
 if os.path.exists(state):
     found.update(json.load(open(state)).get("env_vars", {}))
 for name, value in found.items():
-    if value != "***unset***" and name not in sys.argv[2:]:
+    if value != "***unset***" and not (name in sys.argv[2:] and name in os.environ):
         print("export", shlex.quote(f"{name}={value}"))
 ' "$CONDA_PREFIX") ||
   fail "the variables of $CONDA_PREFIX cannot be read, see above"

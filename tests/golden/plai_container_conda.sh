@@ -278,6 +278,7 @@ inside() { # WORDS: replaces the shell by a container that runs them
   done
   export "${_to_container}CONDA_PREFIX="/work/u/envs/gan "${_to_container}CONDA_DEFAULT_ENV="gan
   # Prints the environment's own variables: those of its packages, then those of `conda env config vars set`.
+  # What the job passes on stays as it is.
   local _conda_variables='
 import glob, json, os, shlex, sys
 found, state = {}, sys.argv[1] + "/conda-meta/state"
@@ -286,7 +287,7 @@ for path in sorted(glob.glob(glob.escape(sys.argv[1]) + "/etc/conda/env_vars.d/*
 if os.path.exists(state):
     found.update(json.load(open(state)).get("env_vars", {}))
 for name, value in found.items():
-    if value != "***unset***" and name not in sys.argv[2:]:
+    if value != "***unset***" and not (name in sys.argv[2:] and name in os.environ):
         print("export", shlex.quote(f"{name}={value}"))
 '
   # Where an engine without FUSE unpacks the image.
@@ -298,14 +299,18 @@ command -v bash >/dev/null && exec bash -p -c "$@"
 exec /bin/sh -c "$@"' sh '
 export PATH="$CONDA_PREFIX/bin:$PATH"
 if [ -e "$CONDA_PREFIX/conda-meta/state" ] || [ -e "$CONDA_PREFIX/etc/conda/env_vars.d" ]; then
-  _variables=$(python -I -c "$1" "$CONDA_PREFIX") ||
+  _variables=$(python -I -c "$1" "$CONDA_PREFIX" $2) ||
     { echo "the variables of $CONDA_PREFIX cannot be read" >&2; exit 1; }
   eval "$_variables"
 fi
-shift
+shift 2
 for _script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ ! -r "$_script" ] || . "$_script"; done
+case ":${LD_LIBRARY_PATH:-}:" in # --nv puts the driver there
+  *:/.singularity.d/libs:*) ;;
+  *) [ ! -d /.singularity.d/libs ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs" ;;
+esac
 export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$0" SINGULARITY_NO_EVAL=1
-exec "$@"' "$_library" "$_conda_variables" "$@"
+exec "$@"' "$_library" "$_conda_variables" "${_names[*]}" "$@"
 }
 
 in_container() { # WORDS: the command of the job

@@ -42,7 +42,9 @@ def _run(file: str | None, entity: str | None, project: str | None, *, offline: 
     if offline:
         from hpcsubmit.sweeps.target import placed  # late: a server is told otherwise
 
-        files = tuple(placed(each, desk.place, desk.host, entity=entity, project=project) for each in files)
+        asked_place = {"entity": entity, "project": project}
+        exported = dict(desk.place.cluster.profile.environment)
+        files = tuple(placed(each, desk.place, desk.host, **asked_place, exported=exported) for each in files)
     requests = [replace(request, sweep_file=each, offline=offline) for each in files]
     ready = [made_ready(each, desk) for each in requests]
     if len(ready) > 1:

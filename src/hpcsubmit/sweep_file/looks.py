@@ -124,4 +124,6 @@ def number_meant(text: str) -> str:
     mantissa, e, exponent = text.lower().partition("e")
     if e and "." not in mantissa:  # PyYAML wants a dot and a sign in what it takes for a float
         return f"{mantissa}.0e{exponent}" if exponent[0] in "+-" else f"{mantissa}.0e+{exponent}"
-    return str(int(text)) if re.fullmatch("[-+]?[0-9]+", text) else repr(number)
+    if re.fullmatch("[-+]?[0-9]+", text):
+        return str(int(text))
+    return re.sub("^([^.]+)e", r"\1.0e", repr(number))

@@ -1,5 +1,6 @@
 """What the trials of a sweep file start: whether it is there, before all of them fail on the nodes."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def _trouble(words: list[_Word], file: SweepFile, root: Path) -> _Trouble | None
     if not words or not words[0].is_known:
         return None
     first, *rest = words
-    if re.search(r"\s", first.text) and not (root / first.text).exists():
+    if re.search(r"\s", first.text) and not _is_there(root / first.text):
         return _several_words(first)
     if not re.fullmatch(_PYTHON, first.text):
         named = (word for word in words if word.keys == ("program",) and word.text.endswith(".py"))
@@ -99,20 +100,24 @@ def _script(words: Sequence[_Word]) -> _Word | None:
 
 
 def _missing(script: _Word | None, file: SweepFile, root: Path) -> _Trouble | None:
-    if script is None or not script.is_known or (root / script.text).exists():
+    if script is None or not script.is_known or _is_there(root / script.text):
         return None
     return _Trouble(
         script, f"is '{script.text}', which is not there: trials run in {root}", _cure(script, file, root)
     )
 
 
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - a name that is too long is not there, and no error
+
+
 def _cure(script: _Word, file: SweepFile, root: Path) -> str:
     pieces = script.text.split()
-    if len(pieces) > 1 and (re.fullmatch(_PYTHON, pieces[0]) or (root / pieces[-1]).exists()):
+    if len(pieces) > 1 and (re.fullmatch(_PYTHON, pieces[0]) or _is_there(root / pieces[-1])):
         alone = next((piece for piece in pieces[1:] if not piece.startswith("-")), pieces[-1])
         return f"name the script alone, as it is started with python: {alone}"
     beside = file.path.parent / script.text
-    if beside.exists() and beside.resolve().is_relative_to(root.resolve()):
+    if _is_there(beside) and beside.resolve().is_relative_to(root.resolve()):
         return f"write it as that folder sees it: {beside.resolve().relative_to(root.resolve())}"
     folder = (root / script.text).parent
     near = sorted(path.name for path in folder.glob("*.py")) if folder.is_dir() else []

@@ -138,9 +138,7 @@ def _told(found: OfflineRun, size: int) -> tuple[Standing, str] | None:
         return None
     if size != marked:
         return _grown(found)
-    if done is Done.DAMAGED:
-        return Standing.DAMAGED, "its log is damaged, and what stands before the damage is on the server"
-    return Standing.THERE, ""
+    return Standing.DAMAGED, "its log is damaged, and what stands before the damage is on the server"
 
 
 def _grown(found: OfflineRun) -> tuple[Standing, str]:

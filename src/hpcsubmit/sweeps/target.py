@@ -1,5 +1,6 @@
 """Where on wandb's server a sweep and its runs belong: the entity and the project."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -12,6 +13,7 @@ from hpcsubmit.sweep_file.reading import SweepFile
 from hpcsubmit.wandb_sweep import place_named_by
 
 _NEVER_IN_A_PROJECT = "/\\#?%:"
+_SETTINGS = "wandb/settings"
 _LONGEST_PROJECT = 128
 """Characters. wandb.init() refuses names with the others, and longer ones (0.30)."""
 
@@ -37,20 +39,33 @@ def target_of(file: SweepFile, site: Site, host: Host, *, entity: str | None, pr
     Without any of them it is the user's own entity, and a project of the folder's name.
     """
     named = Target(*place_named_by(command_of(site.project, host)))
-    return _chosen(file, site, host, named, Target(entity or "", project or ""))
+    asked = Target(entity or "", project or "")
+    return _chosen(file, named, asked, host.environ, default=site.project.name)
 
 
-def placed(file: SweepFile, site: Site, host: Host, *, entity: str | None, project: str | None) -> SweepFile:
+def placed(
+    file: SweepFile,
+    site: Site,
+    host: Host,
+    *,
+    entity: str | None,
+    project: str | None,
+    exported: Mapping[str, str],
+) -> SweepFile:
     """Return a file whose runs are to log without a server, with the place of `target_of`.
 
-    Its project is "" where only the environment or the folder names one, and wandb.init() would refuse it.
+    exported: what the profile sets for every job. The project is "" where only the environment or the folder
+    names one, and wandb.init() would refuse it; and where only the folder does, and what `wandb init` wrote
+    there is to count, which wandb reads in the job.
     Raises UsageError and HpcSubmitError for such a name in the option or in the file.
     """
     _check_given(file, project)
     named = Target("", "")
     with suppress(HpcSubmitError):  # a sweep that only bash knows: an experiment file is not asked for here
         named = Target(*place_named_by(command_of(site.project, host)))
-    target = _chosen(file, site, host, named, Target(entity or "", project or ""))
+    default = "" if (site.project.root / _SETTINGS).is_file() else site.project.name
+    asked = Target(entity or "", project or "")
+    target = _chosen(file, named, asked, {**host.environ, **exported}, default=default)
     return replace(
         file, entity=target.entity, project="" if _wrong_project(target.project) else target.project
     )
@@ -63,16 +78,13 @@ def command_of(project: Project, host: Host) -> Command | None:
     return None
 
 
-def _chosen(file: SweepFile, site: Site, host: Host, named: Target, asked: Target) -> Target:
-    """The first that says something. named: by the command. asked: by the options."""
-    environ = host.environ
+def _chosen(
+    file: SweepFile, named: Target, asked: Target, environ: Mapping[str, str], *, default: str
+) -> Target:
+    """The first that says something. named: by the command. asked: by the options. default: a project."""
     return Target(
         entity=asked.entity or file.entity or named.entity or environ.get("WANDB_ENTITY", ""),
-        project=asked.project
-        or file.project
-        or named.project
-        or environ.get("WANDB_PROJECT", "")
-        or site.project.name,
+        project=asked.project or file.project or named.project or environ.get("WANDB_PROJECT", "") or default,
     )
 
 
