@@ -1,10 +1,15 @@
 """`hpcsubmit clean env` where SCRATCH is not that of the submissions: no job loses its environment."""
 
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from builds import environments, run, without_environment
+from hpcsubmit.cli.clean_env import _closed
 from sandbox import Said, Sandbox
 
 
@@ -109,6 +114,31 @@ def test_where_records_cannot_be_read_nothing_is_removed(busy: Sandbox) -> None:
     )
     assert said.hint == f"clean where it can be; if it is gone for good, and its jobs with it, delete {note}"
     assert environments(busy) == both
+
+
+@pytest.mark.parametrize("which", [".", "gan/hpcsubmit", "gan/hpcsubmit/runs/of-a-colleague"])
+def test_a_folder_of_records_that_somebody_else_may_not_read_is_told(which: str) -> None:
+    """As another user, since root may read everything."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        (scratch / "gan/hpcsubmit/runs/of-a-colleague").mkdir(parents=True)
+        for folder in (scratch, *(each for each in scratch.rglob("*"))):
+            folder.chmod(0o755)
+        assert as_another_user(lambda: _closed(scratch, "gan") is None)
+        (scratch / which).chmod(0o700)
+        assert as_another_user(lambda: _closed(scratch, "gan") == scratch / which)
+        assert as_another_user(lambda: _closed(scratch, "other") == (scratch if which == "." else None))
+
+
+def as_another_user(is_so: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            os._exit(0 if is_so() else 1)
+        os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"scratch\n", b"\xff\xfe"])

@@ -13,6 +13,7 @@ import pytest
 
 from golden.cases import shipped
 from hpcsubmit.environments.find import find_virtualenv
+from hpcsubmit.environments.interpreter import find_python
 from hpcsubmit.environments.layout import STAMP
 from hpcsubmit.environments.wanted import Wish
 from hpcsubmit.host import Host
@@ -344,9 +345,24 @@ def test_an_environment_whose_python_is_gone_is_built_anew(bare: Sandbox) -> Non
     assert find(bare).build, "purged"
     (path / "bin" / "python").symlink_to("/opt/of/a/module/that/was/replaced/bin/python3")
     found = find(bare)
-    assert (found.path, found.build is not None) == (path, True)
-    newer = finish(path.with_name(f"{path.name}.2"))
+    assert (found.path, found.build is not None) == (path.with_name(f"{path.name}.2"), True)
+    newer = finish(found.path)
     assert find(bare) == Virtualenv(path=newer)
+
+
+def test_a_job_that_builds_looks_again_at_one_whose_python_is_not_on_this_machine(bare: Sandbox) -> None:
+    bare.write("profiles: {generic: {environment_built: job}}\n", bare.project / "hpcsubmit.yaml")
+    path = finish(find(bare).path)
+    (path / "bin" / "python").unlink()
+    assert find(bare).path == path
+
+
+def test_modules_of_the_same_names_on_two_clusters_make_two_environments(bare: Sandbox) -> None:
+    both = "{modules: [python/3.11]}"
+    bare.write(f"profiles: {{generic: {both}, other: {both}}}\n", bare.project / "hpcsubmit.yaml")
+    here = find(bare).path
+    bare.environ["HPCSUBMIT_CLUSTER"] = "other"
+    assert find(bare).path != here
 
 
 def test_without_a_python_the_hint_names_the_module(bare: Sandbox) -> None:
@@ -400,6 +416,16 @@ def test_a_current_environment_starts_no_process_even_where_python3_is_a_script(
     processes, loaded = count(bare)
     assert processes == ["sbatch"]
     assert loaded == ["environments", "find", "interpreter", "layout", "link", "sources", "wanted"]
+
+
+def test_a_script_is_asked_again_when_what_it_started_is_gone(bare: Sandbox) -> None:
+    bare.install("python3", SHIM.format(root=bare.root))
+    host = Host(environ=bare.environ)
+    first = find_python("python3", host, {})
+    assert find_python("python3", host, first) == first
+    gone = {**first, "interpreter": "/opt/python-3.11.4/bin/python3.11"}
+    assert find_python("python3", host, gone) == first
+    assert (bare.root / "asked").read_text() == "asked\n" * 2
 
 
 @pytest.mark.parametrize("where", ["home/gan/.python-version", "home/.python-version", "version"])

@@ -112,13 +112,15 @@ def test_an_environment_without_its_python_is_built_anew_by_the_next_submission(
     (path / "bin" / "python").unlink()
     if python != "nothing":
         (path / "bin" / "python").symlink_to(bare.root / "module" / "bin" / "python3")
-    (path / "half").touch()
+    before = version_of(path)
     said = run(bare)
     assert said.code == 0, said.stderr
-    assert f"{path} is finished\n" in said.stderr
-    assert environments(bare) == [path]
-    assert installed(path) == f"alpha-tool 1.0 {path}"
-    assert not (path / "half").exists()
+    newer = path.with_name(f"{path.name}.2")
+    assert f"{newer} is finished\n" in said.stderr
+    assert environments(bare) == [path, newer]
+    assert installed(newer) == f"alpha-tool 1.0 {newer}"
+    assert version_of(path) == before, "jobs of a machine that has its Python may be using it"
+    assert "building" not in run(bare).stderr
 
 
 @pytest.mark.parametrize("lost", ["an archive", "the end of one", "the end of the list"])

@@ -13,6 +13,7 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.history import where_nothing_was_looked_for
 from hpcsubmit.host import Host
 from hpcsubmit.in_use import InUse, jobs_in_use
+from hpcsubmit.plan import RECORDS
 from hpcsubmit.project import Project, find_project
 
 
@@ -39,9 +40,10 @@ def _check_places(project: Project, host: Host) -> None:
     """Raise HpcSubmitError where records of jobs may lie in places that cannot be looked at from here."""
     noted = noted_scratches(project.root)
     for scratch, note in noted.items():
-        if not os.access(scratch, os.R_OK | os.X_OK):
+        closed = _closed(scratch, project.name)
+        if closed:
             raise HpcSubmitError(
-                f"jobs with records below {scratch} may need these environments, and it cannot be read here",
+                f"jobs with records below {closed} may need these environments, and it cannot be read here",
                 f"clean where it can be; if it is gone for good, and its jobs with it, delete {note}",
             )
     if not noted and where_nothing_was_looked_for(host):
@@ -49,6 +51,15 @@ def _check_places(project: Project, host: Host) -> None:
             "SCRATCH is not set, so nobody knows which of these environments jobs need",
             "export SCRATCH=... as for a submission, and try again",
         )
+
+
+def _closed(scratch: Path, name: str) -> Path | None:
+    """The first folder on the way to a project's records that is there and cannot be read."""
+    runs = scratch / name / RECORDS / "runs"
+    for folder in (scratch, scratch / name, runs.parent, runs):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            return folder if folder == scratch or os.path.lexists(folder) else None
+    return next((each for each in runs.iterdir() if not os.access(each, os.R_OK | os.X_OK)), None)
 
 
 def _environments_in_use(project: Project, host: Host) -> set[Path]:

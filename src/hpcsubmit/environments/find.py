@@ -43,11 +43,9 @@ def find_virtualenv(project: Project, host: Host, profile: Profile, wish: Wish) 
 def _newest(made_from: Ingredients, project: Project, host: Host, profile: Profile, wish: Wish) -> Virtualenv:
     key = made_from.key(profile)
     there = generations(project.root / BUILT, key)
-    finished = [(number, path) for number, path in there if is_finished(path)]
-    number, path = finished[-1] if finished else (0, project.root / BUILT / key)
-    if finished and wish.rebuild:
-        path = project.root / BUILT / f"{key}.{number + 1}"
+    finished = [path for _, path in there if is_finished(path)]
     makes = wish.rebuild or not finished
+    path = _next(there, key, project, profile, wish) if makes else finished[-1]
     manifest = manifest_of(path) if wish.on_node else None
     packs = manifest is not None and (makes or not _is_packed(path))
     if not makes and not packs:
@@ -56,6 +54,17 @@ def _newest(made_from: Ingredients, project: Project, host: Host, profile: Profi
 
     build = prepare_build(path, made_from, host, profile, wish, makes=makes, packs=packs)
     return Virtualenv(path=path, build=build, manifest=manifest, note=build.note)
+
+
+def _next(there: list[tuple[int, Path]], key: str, project: Project, profile: Profile, wish: Wish) -> Path:
+    """Where to build. One that was finished here is never built over: jobs may be using it.
+
+    A job that builds may see a Python that is not there on this machine: it looks at the newest one again.
+    """
+    stamped = [number for number, path in there if read_stamp(path) is not None]
+    if stamped and profile.environment_built == "job" and not wish.rebuild:
+        return there[-1][1]
+    return project.root / BUILT / (f"{key}.{stamped[-1] + 1}" if stamped else key)
 
 
 def _is_packed(path: Path) -> bool:

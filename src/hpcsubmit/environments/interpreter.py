@@ -28,8 +28,9 @@ def find_python(name: str, host: Host, known: Mapping[str, Any]) -> dict[str, st
     if resolved.name.startswith("python") and not _is_script(resolved):
         return {"which": found, "interpreter": str(resolved)}
     depends = {"which": found, **_choice_of_version(resolved, host)}
-    if all(known.get(key) == value for key, value in depends.items()) and known.get("interpreter"):
-        return depends | {"interpreter": str(known["interpreter"])}
+    asked_before = str(known.get("interpreter") or "")
+    if all(known.get(key) == value for key, value in depends.items()) and os.path.exists(asked_before):  # noqa: PTH110
+        return depends | {"interpreter": asked_before}
     said = host.run((found, "-I", "-c", ASKING), timeout=ASK_TIMEOUT)
     return depends | {"interpreter": str(Path(said.stdout.strip() or found).resolve())}
 

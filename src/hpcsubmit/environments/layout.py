@@ -87,12 +87,23 @@ def is_same(place: str, path: Path) -> bool:
 
 def is_finished(path: Path) -> bool:
     """Whether an environment can be used as it is: it was built here, and its Python is still there."""
-    return read_stamp(path) is not None and (path / "bin" / "python").exists()
+    return read_stamp(path) is not None and _has_python(path)
+
+
+def _has_python(path: Path) -> bool:
+    """Whether the Python of an environment is there; where that cannot be told, it is not said to be gone."""
+    try:
+        os.stat(path / "bin" / "python")  # noqa: PTH116 - exists() raises some of these
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def was_finished(path: Path) -> bool:
     """Whether a build ended well, be it elsewhere, or with a Python that is gone by now."""
-    return (path / STAMP).exists()
+    return os.path.exists(path / STAMP)  # noqa: PTH110 - exists() raises where a folder is closed
 
 
 def generations(folder: Path, key: str) -> list[tuple[int, Path]]:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,16 @@ from hpcsubmit.environments.pipfile import (
     required_python,
     without_hashes,
 )
-from hpcsubmit.environments.sources import PIPFILE, UV_LOCK, Source, beside, include, name_of, text_of
+from hpcsubmit.environments.sources import (
+    PIPFILE,
+    UV_LOCK,
+    Source,
+    beside,
+    include,
+    logical_lines,
+    name_of,
+    text_of,
+)
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 
@@ -102,14 +110,6 @@ def _flatten(
             _flatten(beside(path, name), "c" if kind == "c" else included_as, root, files, lines, seen)
         else:
             lines["c" if included_as == "c" else kind].append(_with_absolute_links(line, path.parent))
-
-
-def logical_lines(text: str) -> Iterator[str]:
-    r"""The lines of a requirements file without comments and blank lines, those that end in `\` joined."""
-    for line in re.sub(r"\\\r?\n", "", text).splitlines():
-        content = re.sub(r"(^|\s+)#.*$", "", line).strip()
-        if content:
-            yield content
 
 
 def _with_absolute_links(line: str, folder: Path) -> str:

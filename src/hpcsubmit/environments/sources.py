@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsubmit.errors import HpcSubmitError
@@ -59,7 +60,7 @@ def _with_included(root: Path, path: Path, found: dict[str, bytes]) -> dict[str,
     name = name_of(path, root)
     if name not in found:
         found[name] = _read(path)
-        for line in text_of(found[name]).splitlines():
+        for line in logical_lines(text_of(found[name])):
             _, included = include(line)
             if included and "://" not in included:
                 _with_included(root, beside(path, included), found)
@@ -71,7 +72,8 @@ def _with_included(root: Path, path: Path, found: dict[str, bytes]) -> dict[str,
 def _describing(line: str, root: Path) -> list[Path]:
     """The files that name what the folder needs that a line installs; none for another line."""
     folder = local_folder(line, root)
-    return [folder / name for name in DESCRIBING if (folder / name).is_file()] if folder else []
+    files = [folder / name for name in DESCRIBING] if folder else []
+    return [file for file in files if os.path.isfile(file)]  # noqa: PTH113 - no error for a name that is too long
 
 
 def local_folder(line: str, root: Path) -> Path | None:
@@ -88,6 +90,14 @@ def local_folder(line: str, root: Path) -> Path | None:
     if "://" in place or not (match["editable"] or place.startswith(".") or "/" in place):
         return None
     return beside(root / REQUIREMENTS, place.removeprefix("//"))
+
+
+def logical_lines(text: str) -> Iterator[str]:
+    r"""The lines of a requirements file without comments and blank lines, those that end in `\` joined."""
+    for line in re.sub(r"\\\r?\n", "", text).splitlines():
+        content = re.sub(r"(^|\s+)#.*$", "", line).strip()
+        if content:
+            yield content
 
 
 def text_of(content: bytes) -> str:

@@ -8,7 +8,7 @@ from hpcsubmit.environments.sources import Source
 from hpcsubmit.frozen import frozen
 from hpcsubmit.profile import Profile
 
-FORMAT = "1"
+FORMAT = "2"
 """Part of every key: another way to build makes another environment."""
 
 
@@ -39,8 +39,8 @@ class Ingredients:
         python = self.python.get("interpreter", "")
         packages = (profile.packages, profile.wheelhouse)
         parts = [FORMAT, self.source.path.name, self.files, python, profile.modules, *packages]
-        if profile.modules:
-            parts.append(profile.python)
+        if profile.modules:  # names alone, which mean other things on other clusters
+            parts += [profile.name, profile.python]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
