@@ -351,18 +351,16 @@ def test_an_environment_whose_python_is_gone_is_built_anew(bare: Sandbox) -> Non
 
 
 def test_a_job_that_builds_looks_again_at_one_whose_python_is_not_on_this_machine(bare: Sandbox) -> None:
-    bare.write("profiles: {generic: {environment_built: job}}\n", bare.project / "hpcsubmit.yaml")
-    path = finish(find(bare).path)
+    by_job = replace(GENERIC, environment_built="job")
+    path = finish(find(bare, by_job).path)
     (path / "bin" / "python").unlink()
-    assert find(bare).path == path
+    assert find(bare, by_job).path == path
 
 
 def test_modules_of_the_same_names_on_two_clusters_make_two_environments(bare: Sandbox) -> None:
-    both = "{modules: [python/3.11]}"
-    bare.write(f"profiles: {{generic: {both}, other: {both}}}\n", bare.project / "hpcsubmit.yaml")
-    here = find(bare).path
-    bare.environ["HPCSUBMIT_CLUSTER"] = "other"
-    assert find(bare).path != here
+    here = replace(GENERIC, modules=("python/3.11",))
+    assert find(bare, here).path == find(bare, here).path
+    assert find(bare, here).path != find(bare, replace(here, name="other")).path
 
 
 def test_without_a_python_the_hint_names_the_module(bare: Sandbox) -> None:
