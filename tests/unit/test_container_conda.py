@@ -120,6 +120,14 @@ def test_what_the_command_itself_assigns_stays(env: Environment) -> None:
     ]
 
 
+def test_what_the_job_passes_on_stays_and_what_it_does_not_is_the_environments(env: Environment) -> None:
+    names = ("SEED", "CUDA_VISIBLE_DEVICES", "SENT", "WANDB_MODE", "DATA_ROOT")
+    env.keep(dict.fromkeys(names, "of conda"))
+    command = f"python -c '{VALUES}' {' '.join(names)}"
+    said = env.run(command, "SENT", SEED="42", CUDA_VISIBLE_DEVICES="2", SENT="mine", WANDB_MODE="offline")[1]
+    assert json.loads(said) == ["42", "2", "mine", "offline", "of conda"]
+
+
 def test_its_secrets_stand_in_no_command_line(env: Environment) -> None:
     env.keep({"TOKEN": SECRET})
     start, said = env.run("sh -c 'cat /proc/$$/cmdline /proc/$PPID/cmdline; echo; echo $TOKEN'")

@@ -57,6 +57,24 @@ def test_the_nearest_that_names_a_place_wins_as_on_a_server(
     assert desk.wandb.asked() == []
 
 
+def test_what_the_profile_exports_comes_before_what_the_shell_has(desk: SweepDesk) -> None:
+    desk.file(GRID)
+    desk.box.write(
+        "profiles: {generic: {environment: {WANDB_PROJECT: of-all}}}\n", desk.box.project / "hpcsubmit.yaml"
+    )
+    desk.box.environ.update(PLACE)
+    desk.submits(*OFFLINE)
+    assert place(desk) == ("e", "of-all")
+
+
+def test_what_wandb_init_wrote_comes_before_the_folders_name(desk: SweepDesk) -> None:
+    desk.file(GRID)
+    desk.box.write("[default]\nproject = chosen\n", desk.box.project / "wandb" / "settings")
+    said = desk.submits(*OFFLINE)
+    assert place(desk) == ("", ""), "wandb reads it in the job"
+    assert "\n  wandb " not in said.stderr, "no other place is said"
+
+
 def test_every_part_of_a_composite_file_belongs_there(desk: SweepDesk) -> None:
     desk.file(
         "entity: x\nprogram: main.py\nmethod: grid\nparameters: {subtests: {a: {n: [1]}, b: {n: [2]}}}\n"
