@@ -183,7 +183,10 @@ def test_other_words_are_not_warned_of(words: list[str], write: Write) -> None:
     assert warnings(write, f"command: {json.dumps(words)}\nparameters: {{lr: [0.1, 0.2]}}") == []
 
 
-@pytest.mark.parametrize("text", ["1.0e16", "-.5e-8", "1.e20", "1e-3", "1E5", "08", "2.0e16", "+1e2", "1e400"])
+WRITTEN = ["1.0e16", "-.5e-8", "1.e20", "1e-3", "1E5", "08", "2.0e16", "+1e2", "1e400"]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
 def test_the_number_that_is_proposed_is_one_for_yaml(text: str) -> None:
     proposed = number_meant(text)
     assert proposed == "" if text == "1e400" else float(yaml.safe_load(proposed)) == float(text)
