@@ -54,9 +54,10 @@ def counted(sets: dict[str, Staging], environments: Environments) -> Iterator[Co
     if calls.is_possible():
         for each in (a, b):
             show_progress(f"counting what is read of {each.data.name}")
+            each.pack_anew("pack-to-send")
+            yield from each.count_read(NODES, "broadcast", MOST_READ)
             each.pack_anew()
             yield from each.count_looking()
-            yield from each.count_read(NODES, "broadcast", MOST_READ)
             yield from each.count_read(NODES, "direct", None)
         yield from environments.counts()
     yield b.count_written_again()

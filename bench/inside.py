@@ -1,14 +1,15 @@
 """What is timed inside a Python that has hpcsubmit, its imports done: run by the other files, not by itself.
 
-python inside.py look|pack|environment FOLDER, python inside.py count|read|decode FILE: prints the nanoseconds
-that it took. The two files that it asks for, which are not there, stand around the measured part in a list of
-its system calls.
+python inside.py look|pack|pack-to-send|environment FOLDER, or python inside.py count|read|decode FILE, prints
+the nanoseconds that it took. The two files that it asks for, which are not there, stand around the measured
+part in a list of its system calls.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 BEGIN, END = "/hpcsubmit-bench-begins", "/hpcsubmit-bench-ends"
@@ -35,17 +36,19 @@ class Silent:
         """Take note of nothing."""
 
 
-def packing(scratch: Path) -> Callable[[], object]:
+def packing(scratch: Path, *, broadcast: bool = False) -> Callable[[], object]:
     """Return what looks at a data set and packs it."""
     from hpcsubmit.host import Host
     from hpcsubmit.staging.pack import pack
+    from hpcsubmit.staging.sample import Transfer
     from hpcsubmit.staging.snapshot import look
 
     host = Host(environ=dict(os.environ))
+    transfer = Transfer(READ_RATE, broadcast=broadcast)
 
     def work() -> None:
         snapshot = look(["set"], scratch, compress="auto", compressors=("gzip",), host=host)
-        pack(snapshot, host=host, read_rate=READ_RATE, progress=Silent())
+        pack(snapshot, host=host, transfer=transfer, progress=Silent())
 
     return work
 
@@ -110,9 +113,10 @@ def decoding(path: Path) -> Callable[[], object]:
     return work
 
 
-WORKS = {
+WORKS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "look": looking,
     "pack": packing,
+    "pack-to-send": partial(packing, broadcast=True),
     "environment": finding,
     "count": counting,
     "read": reading,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hpcsubmit.host import Host
 from hpcsubmit.staging.pack import pack
+from hpcsubmit.staging.sample import Transfer
 from hpcsubmit.staging.snapshot import Snapshot, look
 from hpcsubmit.staging.store import Manifest, Store, read_manifest
 
@@ -55,8 +56,9 @@ class Data:
             words or ("data",), self.scratch, compress=compress, compressors=compressors, host=self.host
         )
 
-    def pack(self, snapshot: Snapshot, read_rate: int = 100) -> Manifest:
-        pack(snapshot, host=self.host, read_rate=read_rate, progress=self.told)
+    def pack(self, snapshot: Snapshot, read_rate: int = 100, *, broadcast: bool = False) -> Manifest:
+        transfer = Transfer(read_rate, broadcast)
+        pack(snapshot, host=self.host, transfer=transfer, progress=self.told)
         manifest = read_manifest(snapshot.manifest)
         assert manifest is not None
         assert self.store.is_whole(manifest)

@@ -87,8 +87,8 @@ def stage_in(request: Request, profile: Profile, data: PackedData | None) -> Sta
     Where every node reads them itself from a shared file system that is the bottleneck, N nodes take N times
     as long as one; a broadcast takes as long as its tree is deep. From 4 nodes on the broadcast wins (a model
     at 400 MB/s, 2026: 1.0 against 1.5 s for 160 MB). A single large file is one archive, and so one round
-    of a broadcast: it would be there twice, and be sent before it is unpacked, so every node reads it itself
-    unless told otherwise. Raises HpcSubmitError for what does not fit.
+    of a broadcast: it would be there twice. So every node reads it itself where nobody has said that there
+    is a broadcast to be, or how large the nodes' disks are. Raises HpcSubmitError for what does not fit.
     """
     if data is None:
         return None
@@ -98,7 +98,7 @@ def stage_in(request: Request, profile: Profile, data: PackedData | None) -> Sta
             f"--data {taken}: hpcsubmit itself puts things there, below $SLURM_TMPDIR", "rename the folder"
         )
     free_choice = (request.data_transfer or profile.data_transfer) == "auto"
-    if free_choice and data.load.is_one_archive:
+    if free_choice and not profile.node_local_size and data.load.is_one_archive:
         request = replace(request, data_transfer="direct")
     chosen = _fitting(
         "the data need",

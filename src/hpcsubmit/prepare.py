@@ -89,7 +89,7 @@ def prepare(
         wandb_key_file=key_file(host),
         wandb_without_key=not (request.offline or has_key(host)) and uses_wandb(command, project, virtualenv),
         visible_gpus=visible_gpus(host) if cluster.profile.scheduler == "local" else (),
-        data=_packed(snapshot),
+        data=packed_data(snapshot) if snapshot else None,
         image=image,
         conda=conda,
         trials=_trials(request, command, place, virtualenv or conda, host, ask),
@@ -174,9 +174,8 @@ def look_at_data(
     return look(words, scratch_dir, compress=compress, compressors=compressors, host=host)
 
 
-def _packed(snapshot: "Snapshot | None") -> PackedData | None:
-    if snapshot is None:
-        return None
+def packed_data(snapshot: "Snapshot") -> PackedData:
+    """Return what a plan needs to know of data that were looked at."""
     from hpcsubmit.staging.store import Store  # late: for data alone
 
     return PackedData(

@@ -47,7 +47,8 @@ class Request:
 
     gpus, cpus: per node. memory_per_gpu and memory_per_node exclude each other.
     command: the one of hpcsubmit.yaml, None for the experiment file's.
-    data: the words of --data, relative to the project's scratch folder. compress: auto, none, gzip or zstd.
+    data: the words of --data, relative to the project's scratch folder. compress: auto, none,
+    headers, gzip or zstd.
     collect: paths below SLURM_TMPDIR. collect_grace: seconds before the time limit.
     no_env: whether the program runs with the node's own Python. env_on_node: whether every node unpacks the
     environment. conda_env: a conda environment's name or path.
@@ -201,7 +202,7 @@ def parse_image(text: str) -> Path:
 
 def parse_mount_point(text: str) -> str:
     """Read --workdir, a folder inside the container; raises UsageError."""
-    if not re.fullmatch(r"/[^:,\n\\]*[^:,\n\\/ ]", text):
+    if not re.fullmatch(r"/[^:,\n\\]*[^:,\n\\/ ]", text) or mount_point(text) == "/":
         raise UsageError(
             f"--workdir cannot be {text!r}", "write a folder inside the container, such as /workdir"
         )

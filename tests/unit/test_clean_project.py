@@ -10,6 +10,7 @@ import pytest
 from hpcsubmit.cli.removal import Item
 from hpcsubmit.host import Host
 from hpcsubmit.staging.pack import pack
+from hpcsubmit.staging.sample import Transfer
 from hpcsubmit.staging.snapshot import look
 from sandbox import Said, Sandbox
 from unit.test_question import at_a_terminal
@@ -44,7 +45,7 @@ class Shelf:
         (self.scratch_dir / name).write_text(content)
         host = Host(environ=dict(os.environ))
         snapshot = look([name], self.scratch_dir, compress="none", compressors=["gzip"], host=host)
-        pack(snapshot, host=host, read_rate=500, progress=Quiet())
+        pack(snapshot, host=host, transfer=Transfer(500), progress=Quiet())
         return snapshot.manifest
 
     def environment(self, name: str, *, finished: bool = True) -> Path:

@@ -168,6 +168,38 @@ def test_stage_packs_ahead_and_lists_what_is_fresh(sandbox: Sandbox, scratch: Pa
     assert sorted(line.split()[-1] for line in lines[1:]) == ["fresh", "stale"]
 
 
+@pytest.mark.parametrize(
+    ("words", "yaml", "suffix"),
+    [
+        ([], "", ".tar"),
+        (["-n", "8"], "", ".lean.tar.gz"),
+        (["-n", "8", "--data-transfer", "direct"], "", ".tar"),
+        (["-n", "2", "--data-transfer", "broadcast"], "", ".lean.tar.gz"),
+        ([], "num-nodes: 8", ".lean.tar.gz"),
+        ([], "profiles: {generic: {broadcast_nodes: 9}}\nnum-nodes: 8", ".tar"),
+    ],
+)
+def test_stage_packs_as_the_job_that_is_described_would(
+    sandbox: Sandbox, scratch: Path, words: list[str], yaml: str, suffix: str
+) -> None:
+    sandbox.write(f"{yaml}\n" if yaml else "{}\n", sandbox.project / "hpcsubmit.yaml")
+    for argv in (["stage", "datasets", *words], ["--data", "datasets", *words]):
+        said = sandbox.hpcsubmit(*argv)
+        assert said.code == 0, said.stderr
+        names = [line.split()[0] for line in manifests(scratch)[0].read_text().splitlines()[1:-1]]
+        assert {name.partition(".")[2] for name in names} == {suffix[1:]}
+    assert "packed already" in said.stderr
+
+
+def test_stage_refuses_data_that_the_job_would_refuse(sandbox: Sandbox, scratch: Path) -> None:
+    with (scratch / "datasets" / "huge").open("wb") as file:
+        file.truncate(3 << 20)
+    sandbox.write("profiles: {generic: {node_local_size: 2M}}\n", sandbox.project / "hpcsubmit.yaml")
+    said = sandbox.refuses("stage", "datasets")
+    assert said.error == "the data need 4M, and a node's own disk has 2M in the profile 'generic'"
+    assert manifests(scratch) == []
+
+
 def test_stage_without_data_says_what_to_write(sandbox: Sandbox, scratch: Path) -> None:
     said = sandbox.refuses("stage", code=2)
     assert said.error == "hpcsubmit stage needs to know what to pack"
@@ -219,6 +251,16 @@ def test_a_single_large_file_is_read_by_every_node_unless_told_otherwise(
             file.truncate(size << 20)  # sparse, and a dry run reads nothing
     script = sandbox.hpcsubmit("--dry-run", "--data", "datasets", "-n", "8", *words).stdout
     assert f" . {transfer}\n" in script
+
+
+@pytest.mark.parametrize(("disk", "transfer"), [("601M", "broadcast"), ("599M", "direct")])
+def test_where_the_disk_is_known_room_alone_decides_about_a_large_file(
+    sandbox: Sandbox, scratch: Path, disk: str, transfer: str
+) -> None:
+    sandbox.write(f"profiles: {{generic: {{node_local_size: {disk}}}}}\n", sandbox.project / "hpcsubmit.yaml")
+    with (scratch / "datasets" / "one.h5").open("wb") as file:
+        file.truncate(300 << 20)
+    assert f" . {transfer}\n" in sandbox.hpcsubmit("--dry-run", "--data", "datasets", "-n", "8").stdout
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ import os, sys, time
 from pathlib import Path
 from hpcsubmit.host import Host
 from hpcsubmit.staging.pack import pack
+from hpcsubmit.staging.sample import Transfer
 from hpcsubmit.staging.snapshot import look
 
 class Told:
@@ -151,7 +152,7 @@ class Told:
 host = Host(os.environ)
 snapshot = look(["data"], Path(sys.argv[1]), compress=sys.argv[2], compressors=[], host=host)
 print("seen", flush=True)
-pack(snapshot, host=host, read_rate=100, progress=Told())
+pack(snapshot, host=host, transfer=Transfer(100), progress=Told())
 print("packed", flush=True)
 """
 """What a submission does, in a process of its own; at one step it waits for its input, or for its end."""

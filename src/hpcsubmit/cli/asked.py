@@ -122,8 +122,9 @@ OPTIONS = [
         help="Whether every node reads the shared file system, or one reads and sends.",
     ),
     Option(
-        ["--data-compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]), default="auto",
-        shown_default="auto", help="How data are packed; auto looks at a few megabytes of them.",
+        ["--data-compress"], type=click.Choice(["auto", "none", "headers", "gzip", "zstd"]),
+        default="auto", shown_default="auto",
+        help="How data are packed; auto looks at a few megabytes of them, and at how they are sent.",
     ),
     Option(
         ["--collect"], multiple=True, metavar="PATH...", type=Value("path", path_on_node),

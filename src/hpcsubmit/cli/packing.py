@@ -7,8 +7,11 @@ import time
 import click
 
 from hpcsubmit.host import Host
+from hpcsubmit.node_disks import StageIn
+from hpcsubmit.profile import Profile
 from hpcsubmit.staging.pack import pack
 from hpcsubmit.staging.progress import progress_text
+from hpcsubmit.staging.sample import Transfer
 from hpcsubmit.staging.snapshot import Snapshot
 from hpcsubmit.values import bytes_text
 
@@ -52,11 +55,12 @@ class Bar:
             click.echo(f"packed {bytes_text(self.done)} in {took:.1f} s, {rate}/s", err=True)
 
 
-def pack_in_view(snapshot: Snapshot, read_rate: int, host: Host) -> None:
+def pack_in_view(snapshot: Snapshot, way: StageIn, profile: Profile, host: Host) -> None:
     """Pack what is missing of a snapshot, and show how far it is. Raises HpcSubmitError as pack does."""
+    transfer = Transfer(profile.shared_read_rate, broadcast=way.transfer == "broadcast")
     bar = Bar()
     try:
-        pack(snapshot, host=host, read_rate=read_rate, progress=bar)
+        pack(snapshot, host=host, transfer=transfer, progress=bar)
     finally:
         bar.wipe()
     bar.tell()

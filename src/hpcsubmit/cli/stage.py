@@ -6,16 +6,21 @@ from typing import Any
 
 import click
 
+from hpcsubmit.cli.asked import OPTIONS
 from hpcsubmit.cli.options import GreedyCommand, Value, parse_name
 from hpcsubmit.cli.packing import data_text, pack_in_view
 from hpcsubmit.cli.settled import settled
 from hpcsubmit.cli.table import align
 from hpcsubmit.errors import UsageError
 from hpcsubmit.host import Host
+from hpcsubmit.node_disks import stage_in
 from hpcsubmit.place import look_around, scratch
-from hpcsubmit.prepare import look_at_data
+from hpcsubmit.prepare import look_at_data, packed_data
+from hpcsubmit.request import Request
 from hpcsubmit.staging.sets import PackedSet, packed_sets
-from hpcsubmit.values import bytes_text
+from hpcsubmit.values import Walltime, bytes_text
+
+_ANY = Walltime(seconds=1)  # a job's time says nothing about its data
 
 
 def _stage(
@@ -45,11 +50,13 @@ def _stage(
             f"write hpcsubmit stage PATH..., relative to {scratch_dir}, or data: [PATH] in hpcsubmit.yaml; "
             "hpcsubmit stage --list shows what is packed",
         )
+    job = Request(time=_ANY, num_nodes=asked["num_nodes"], data_transfer=asked["data_transfer"])
+    way = stage_in(job, profile, packed_data(snapshot))
     for warning in snapshot.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(data_text(snapshot))
-    if not dry_run:
-        pack_in_view(snapshot, profile.shared_read_rate, host)
+    if not dry_run and way:
+        pack_in_view(snapshot, way, profile, host)
 
 
 def _list(sets: list[PackedSet], now: datetime) -> str:
@@ -84,10 +91,7 @@ command = GreedyCommand(
             help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out. "
             "Without any: what hpcsubmit.yaml says.",
         ),
-        click.Option(
-            ["--data-compress"], type=click.Choice(["auto", "none", "gzip", "zstd"]),
-            default="auto", help="How data are packed; auto looks at a few megabytes of them.",
-        ),
+        *(option for option in OPTIONS if option.name in ("num_nodes", "data_transfer", "data_compress")),
         click.Option(
             ["--cluster"], type=Value("name", parse_name("--cluster")),
             help="The profile, if not of the cluster here.",

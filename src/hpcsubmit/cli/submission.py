@@ -144,11 +144,11 @@ def _render(prepared: Prepared, desk: Desk) -> str:
 
 def _packing(prepared: Prepared, host: Host) -> Callable[[], None] | None:
     """What packs the data, None without any; also for packed ones, which may be cleaned away by then."""
-    if prepared.snapshot is None:
+    if prepared.snapshot is None or prepared.plan.data is None:
         return None
     from hpcsubmit.cli.packing import pack_in_view  # late: for data alone
 
-    return partial(pack_in_view, prepared.snapshot, prepared.cluster.profile.shared_read_rate, host)
+    return partial(pack_in_view, prepared.snapshot, prepared.plan.data, prepared.cluster.profile, host)
 
 
 def _ask() -> None:

@@ -15,11 +15,13 @@ from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host, cannot_write, write_atomically
 from hpcsubmit.running import Filter, Workers
 from hpcsubmit.staging.archive import write_archive
+from hpcsubmit.staging.lean_sink import LeanSink
 from hpcsubmit.staging.paths import changes
 from hpcsubmit.staging.progress import Progress
-from hpcsubmit.staging.sample import PLAIN, TOOLS, choose_suffix, failed, tool_of
+from hpcsubmit.staging.sample import LEAN, PLAIN, TOOLS, Transfer, choose_suffix, failed, suffix_of, tool_of
 from hpcsubmit.staging.sets import Description, write_description
 from hpcsubmit.staging.shards import Shard
+from hpcsubmit.staging.sink import Sink
 from hpcsubmit.staging.snapshot import Snapshot, is_there, known_sizes, look_at
 from hpcsubmit.staging.store import DESCRIPTION, Archive, Manifest, Store, read_manifest
 
@@ -27,10 +29,9 @@ _MOST_WORKERS = 8  # a login node is shared
 _NUMBER = 4  # bytes of a number in the queue
 
 
-def pack(snapshot: Snapshot, *, host: Host, read_rate: int, progress: Progress) -> None:
+def pack(snapshot: Snapshot, *, host: Host, transfer: Transfer, progress: Progress) -> None:
     """See that what look() saw is packed: afterwards snapshot.manifest and all its archives are there.
 
-    read_rate: MB/s that a node reads from the shared file system (the profile's).
     Where other data are in their place by now, in whole or in part, and where anything goes wrong, raises
     HpcSubmitError; nothing that was left is ever used. Two at once on one machine: the second waits.
     """
@@ -40,7 +41,7 @@ def pack(snapshot: Snapshot, *, host: Host, read_rate: int, progress: Progress) 
     store.make()
     with store.locked(progress.waits):
         if not _is_whole(store, snapshot.manifest):
-            _pack_set(_with_shards(snapshot), store, host, read_rate, progress)
+            _pack_set(_with_shards(snapshot), store, host, transfer, progress)
 
 
 def _is_whole(store: Store, path: Path) -> bool:
@@ -59,12 +60,12 @@ def _with_shards(snapshot: Snapshot) -> Snapshot:
     return again
 
 
-def _pack_set(snapshot: Snapshot, store: Store, host: Host, read_rate: int, progress: Progress) -> None:
+def _pack_set(snapshot: Snapshot, store: Store, host: Host, transfer: Transfer, progress: Progress) -> None:
     shards = snapshot.shards
     suffix = snapshot.suffix or choose_suffix(
         snapshot.mode.partition(":")[0],
         snapshot.compressors,
-        read_rate,
+        transfer,
         shards,
         snapshot.scratch_dir,
         host,
@@ -73,7 +74,7 @@ def _pack_set(snapshot: Snapshot, store: Store, host: Host, read_rate: int, prog
     missing = [shard for shard in shards if not is_there(store, shard, suffix, sizes)]
     if missing:
         _Packing(snapshot.scratch_dir, store, suffix, host).pack_all(missing, progress)
-    names = [shard.key + suffix for shard in shards]
+    names = [shard.key + suffix_of(shard, suffix) for shard in shards]
     archives = tuple(
         Archive(name, store.size(name), shard.members) for name, shard in zip(names, shards, strict=True)
     )
@@ -155,13 +156,15 @@ class _Packing(NamedTuple):
 
     def _pack(self, shard: Shard, tell: Callable[[int], None]) -> None:
         """Write an archive under another name, and give it its own once it is whole."""
-        final = self.store.archives / (shard.key + self.suffix)
+        suffix = suffix_of(shard, self.suffix)
+        final = self.store.archives / (shard.key + suffix)
         unfinished = self.store.unfinished / f"{shard.key}.{_worker(os.getpid())}"
         try:
             out = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
-                self._write(shard, out, tell)
-                self._check_size(shard, final, os.fstat(out).st_size)
+                self._write(shard, suffix, out, tell)
+                if suffix == PLAIN:
+                    _check_size(shard, final, os.fstat(out).st_size)
             finally:
                 os.close(out)  # sends it to the server of a network file system
             unfinished.replace(final)
@@ -173,17 +176,11 @@ class _Packing(NamedTuple):
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 
-    def _check_size(self, shard: Shard, final: Path, size: int) -> None:
-        if self.suffix == PLAIN and size != shard.size:
-            raise HpcSubmitError(
-                f"{final} got {size} bytes instead of {shard.size}",
-                "does something else write there? submit again",
-            )
-
-    def _write(self, shard: Shard, out: int, tell: Callable[[int], None]) -> None:
-        tool = tool_of(self.suffix)
+    def _write(self, shard: Shard, suffix: str, out: int, tell: Callable[[int], None]) -> None:
+        tool = tool_of(suffix)
         if tool is None:
-            write_archive(shard, self.scratch_dir, out, tell)
+            sink = LeanSink(out, tell) if suffix == LEAN else Sink(out, tell)
+            write_archive(shard, self.scratch_dir, sink)
             return
         source, entrance = os.pipe()
         try:
@@ -191,7 +188,7 @@ class _Packing(NamedTuple):
         finally:
             os.close(source)
         try:
-            write_archive(shard, self.scratch_dir, entrance, tell)
+            write_archive(shard, self.scratch_dir, Sink(entrance, tell))
         finally:
             os.close(entrance)
             code = compressor.wait()
@@ -204,6 +201,14 @@ class _Packing(NamedTuple):
             for path in list(self.store.unfinished.iterdir()):
                 if path.name.endswith(endings):
                     path.unlink(missing_ok=True)
+
+
+def _check_size(shard: Shard, final: Path, size: int) -> None:
+    if size != shard.size:
+        raise HpcSubmitError(
+            f"{final} got {size} bytes instead of {shard.size}",
+            "does something else write there? submit again",
+        )
 
 
 def _worker(pid: int) -> str:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
@@ -19,9 +20,10 @@ from hpcsubmit.staging.tar_format import FILE as TAR_FILE
 from hpcsubmit.staging.tar_format import header
 from hpcsubmit.staging.walk import FILE, FORMAT, join
 
-MODES = ("auto", "none", "gzip", "zstd")
+MODES = ("auto", "none", "headers", "gzip", "zstd")
 """What --data-compress takes."""
-PLAIN = ".tar"
+PLAIN, LEAN = ".tar", ".lean.tar.gz"
+"""What archives are called that are not compressed, and those of which the headers alone are."""
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "zstd": ("zstd", "-1", "-T1", "-q", "-c"),
     "gzip": ("gzip", "-1", "-c"),
@@ -34,13 +36,36 @@ _UNPACKED_RATE = {"zstd": 800, "gzip": 300}
 360 with repetitive data; zstd 1500 and 4000 by itself, 500 with text where tar writes what it gives."""
 _NO_GAIN = 0.95
 """Data of which this share is left do not shrink: they are never compressed."""
+_MUCH = 0.05
+"""Headers that are this share of the files, or more, are worth compressing."""
 _PLACES = 16
 _PLACE = 256 << 10
+
+
+class Transfer(NamedTuple):
+    """How archives come to the nodes: it tells whether compressing pays.
+
+    read_rate: MB/s that one node reads from the shared file system (the profile's).
+    broadcast: whether one node reads them and sends them to all.
+    """
+
+    read_rate: int
+    broadcast: bool = False
 
 
 def tool_of(suffix: str) -> str | None:
     """Return the tool that makes archives of this name, None for plain ones."""
     return next((tool for tool, ending in SUFFIXES.items() if ending == suffix), None)
+
+
+def suffix_of(shard: Shard, suffix: str) -> str:
+    """Return how an archive is called in a set of some suffix: one of large files is none the leaner."""
+    return PLAIN if suffix == LEAN and not _has_many_headers((shard,)) else suffix
+
+
+def _has_many_headers(shards: Sequence[Shard]) -> bool:
+    content = sum(shard.content for shard in shards)
+    return sum(shard.size for shard in shards) - content >= _MUCH * content
 
 
 def check_tool(mode: str, host: Host) -> None:
@@ -55,29 +80,34 @@ def check_tool(mode: str, host: Host) -> None:
 def choose_suffix(
     mode: str,
     compressors: Sequence[str],
-    read_rate: int,
+    transfer: Transfer,
     shards: Sequence[Shard],
     scratch_dir: Path,
     host: Host,
 ) -> str:
     """Return how the archives of a set are called: compressed where it was asked for, or pays.
 
-    compressors: what the nodes unpack; read_rate: MB/s that one node reads from the shared file system.
+    compressors: what the nodes unpack. A broadcast sends what it reads to every node, and has no headers of
+    small files to send that are mostly zeros.
     Raises HpcSubmitError where a compressor fails.
     """
+    if mode == "headers":
+        return LEAN
+    lean = mode == "auto" and transfer.broadcast and "gzip" in compressors and _has_many_headers(shards)
+    usual = LEAN if lean else PLAIN
     asked = [mode] if mode in TOOLS else [tool for tool in TOOLS if tool in compressors and mode == "auto"]
     tools = [tool for tool in asked if host.which(tool)]
     if mode == "auto":
-        tools = [tool for tool in tools if read_rate < _UNPACKED_RATE[tool]]
+        tools = [tool for tool in tools if transfer.read_rate < _UNPACKED_RATE[tool]]
     content = _sample(shards, scratch_dir) if tools else b""
     if not content:
-        return PLAIN
+        return usual
     left = {tool: _compressed(content, tool, host) / len(content) for tool in tools}
     if mode != "auto":
         return SUFFIXES[mode] if left[mode] <= _NO_GAIN else PLAIN
-    times = {tool: left[tool] + read_rate / _UNPACKED_RATE[tool] for tool in tools}
+    times = {tool: left[tool] + transfer.read_rate / _UNPACKED_RATE[tool] for tool in tools}
     best = min(times, key=times.__getitem__)
-    return SUFFIXES[best] if times[best] < 1 else PLAIN
+    return SUFFIXES[best] if times[best] < 1 else usual
 
 
 def _sample(shards: Sequence[Shard], scratch_dir: Path) -> bytes:

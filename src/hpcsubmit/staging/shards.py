@@ -39,13 +39,14 @@ class Shard(NamedTuple):
     """What one archive holds.
 
     key: equal for equal content (by stat), whatever else is staged with it.
-    size: bytes of the archive before it is compressed.
+    size: bytes of the archive before it is compressed; content: those of the files in it.
     members: the lines that `tar -xv` prints for it.
     """
 
     key: str
     pieces: tuple[Piece, ...]
     size: int
+    content: int
     members: int
 
 
@@ -163,7 +164,7 @@ def _first_time(scan: Scan, parent: str) -> int:
 
 
 def _shard(pieces: tuple[Piece, ...]) -> Shard:
-    size, members = len(END), 0
+    size, content, members = len(END), 0, 0
     for folder, rows, _, before in pieces:
         size += sum(header_size(len(os.fsencode(path)) + 1, 0, 0) for path in before)
         above = len(os.fsencode(join(folder, "")))
@@ -172,10 +173,11 @@ def _shard(pieces: tuple[Piece, ...]) -> Shard:
             kind = mode & FORMAT
             if kind == FILE:
                 size += header_size(named, length, mtime_ns) + length + padding(length)
+                content += length
             elif kind == SYMLINK:
                 size += header_size(named, 0, mtime_ns, length)
             else:
                 size += header_size(named + 1, 0, mtime_ns)  # a folder's name ends with /
         members += len(before) + len(rows)
     written = marshal.dumps((VERSION, [(folder, rows) for folder, rows, _, _ in pieces]), 2)
-    return Shard(hashlib.sha256(written).hexdigest()[:KEY_DIGITS], pieces, size, members)
+    return Shard(hashlib.sha256(written).hexdigest()[:KEY_DIGITS], pieces, size, content, members)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.staging.paths import cannot_read, find_data, shown
-from hpcsubmit.staging.sample import PLAIN, check_tool
+from hpcsubmit.staging.sample import LEAN, PLAIN, check_tool, suffix_of
 from hpcsubmit.staging.sets import descriptions, manifest_path, read_description
 from hpcsubmit.staging.shards import Shard, cut
 from hpcsubmit.staging.store import DESCRIPTION, Store, read_manifest
@@ -28,6 +28,7 @@ from hpcsubmit.staging.walk import (
 _DISK_BLOCK = 4096  # bytes that a file's last block takes on a node's disk, and a folder or symlink at most
 _SHOWN = 3
 _KINDS = {FILE, FOLDER, SYMLINK}
+_SETTLED = {"none": PLAIN, "headers": LEAN}  # modes that no sample decides about
 
 
 class ToPack(NamedTuple):
@@ -175,11 +176,11 @@ def _not_of_a_kind(found: Scan) -> HpcSubmitError:
 
 def _known_suffix(store: Store, paths: tuple[str, ...], mode: str, shards: Sequence[Shard]) -> str | None:
     """How the archives of these data were compressed the last time, where most of them are still right."""
-    if mode == "none":
-        return PLAIN
+    if mode in _SETTLED:
+        return _SETTLED[mode]
     for _, known in descriptions(store):
         if (known.paths, known.mode) == (paths, mode):
-            there = sum(store.size(shard.key + known.suffix) >= 0 for shard in shards)
+            there = sum(store.size(shard.key + suffix_of(shard, known.suffix)) >= 0 for shard in shards)
             return known.suffix if 2 * there >= len(shards) else None
     return None
 
@@ -191,9 +192,10 @@ def known_sizes(store: Store) -> Mapping[str, int]:
 
 def is_there(store: Store, shard: Shard, suffix: str, sizes: Mapping[str, int]) -> bool:
     """Whether an archive is there with its right size: known before, but for compressed ones."""
-    name = shard.key + suffix
+    own = suffix_of(shard, suffix)
+    name = shard.key + own
     size = store.size(name)
-    return size == (shard.size if suffix == PLAIN else sizes.get(name, max(size, 1)))
+    return size == (shard.size if own == PLAIN else sizes.get(name, max(size, 1)))
 
 
 def _warnings(found: Scan, paths: tuple[str, ...]) -> Iterator[str]:
