@@ -1,10 +1,9 @@
 """A launcher within a command, such as torchrun: where a job starts all ranks, each would start all again."""
 
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from hpcsubmit import trial
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.experiment import Command
 from hpcsubmit.launch import JobKind, own_launcher
@@ -13,18 +12,7 @@ from hpcsubmit.request import Request
 if TYPE_CHECKING:
     from hpcsubmit.sweep_file.reading import SweepFile
 
-# What may stand behind -m (torch 1.9 to 2.13, accelerate 1.14), and the programs of the same packages.
-_LAUNCHERS = {
-    "torch.distributed.run": JobKind.TORCHRUN,
-    "torch.distributed.launch": JobKind.TORCHRUN,
-    "torchrun": JobKind.TORCHRUN,
-    "accelerate.commands.launch": JobKind.ACCELERATE,
-    "accelerate-launch": JobKind.ACCELERATE,
-}
 _COUNTS = {JobKind.TORCHRUN: "--nproc_per_node", JobKind.ACCELERATE: "--num_processes"}
-_PYTHON = r"python(?:3(?:\.[0-9]+)?)?"
-_WITH_A_VALUE = r"(?s)-[^-]*?([cmWX])(.*)"
-"""A word of python's short options: the first of these letters takes the rest of it, or the next word."""
 
 
 class InnerLauncher(NamedTuple):
@@ -62,10 +50,8 @@ def check_command(kind: JobKind, request: Request, command: Command) -> None:
 
 def check_sweep(kind: JobKind, request: Request, file: "SweepFile") -> None:
     """Raise HpcSubmitError where each rank of a trial would start all of them again; request: of a trial."""
-    from hpcsubmit.trial import without_env  # late: for sweep files alone
-
     known = {"${env}": "env", "${interpreter}": "python", "${program}": file.program}
-    inner = launcher_in(without_env([known.get(word, word) for word in file.command])[1])
+    inner = launcher_in(trial.without_env([known.get(word, word) for word in file.command])[1])
     if inner and _starts_several(kind, request):
         problem = f"starts {inner.name}, but {kind.shown} starts every rank of a trial itself"
         raise file.source.mistake(("command",), problem, inner.cure)
@@ -85,31 +71,10 @@ def _of_command(command: Command) -> InnerLauncher | None:
 
 def launcher_in(words: Sequence[str]) -> InnerLauncher | None:
     """Return the launcher that a command's words start, by name or as a module of python; None for none."""
-    rest = list(words)
-    if rest and re.fullmatch(_PYTHON, PurePosixPath(rest[0]).name):
-        rest = _run_by_python(rest[1:])
-    name = PurePosixPath(rest[0]).name if rest else ""
-    kind = _LAUNCHERS.get(name)
-    if name == "accelerate" and rest[1:2] == ["launch"]:
-        name, kind = "accelerate launch", JobKind.ACCELERATE
-    script = next((word for word in rest[1:] if word.endswith(".py")), "main.py")
-    return InnerLauncher(name, kind, script) if kind else None
-
-
-def _run_by_python(arguments: Sequence[str]) -> list[str]:
-    """The module or the file that python runs, and what follows; nothing for -c CODE."""
-    rest = list(arguments)
-    while rest and rest[0].startswith("-"):
-        option = rest.pop(0)
-        found = re.fullmatch(_WITH_A_VALUE, option)
-        letter, value = found.groups() if found else ("", "")
-        if letter == "c":
-            return []
-        if letter == "m":
-            return [value, *rest] if value else rest
-        if (letter and not value) or option == "--check-hash-based-pycs":
-            del rest[:1]
-    return rest
+    name, rest = trial.launcher_in(words)
+    kind = JobKind.ACCELERATE if "accelerate" in name else JobKind.TORCHRUN
+    script = next((word for word in rest if word.endswith(".py")), "main.py")
+    return InnerLauncher(name, kind, script) if name else None
 
 
 def _starts_several(kind: JobKind, request: Request) -> bool:

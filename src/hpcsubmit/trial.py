@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import re
 import signal
 import sys
@@ -28,8 +27,7 @@ from bisect import bisect
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Callable, Dict
+from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,12 +40,19 @@ _Draw = Callable[[Definition, float], Any]
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """What wandb's agent starts where the sweep file has no command."""
 _VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
+_SEED = re.compile(r"(?<!\$)\{seed\}")  # ${seed} is a shell's own
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 _PYTHON = re.compile(r"(?s)(?:.*/)?python(?:3(?:\.[0-9]+)?)?")
 _NEGATIVE_NUMBER = re.compile(r"-(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WANDB = re.compile(r"WANDB_(?!.*(?:API_KEY|TOKEN))")
 _MODULES = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.launch"}
-_LAUNCHERS = (*_MODULES.values(), "torch.distributed.launch")
+# What may stand behind -m (torch 1.9 to 2.13, accelerate 1.14), and the programs of the same packages.
+_LAUNCHERS = (*_MODULES.values(), "torch.distributed.launch", "torchrun", "accelerate-launch")
+_WITH_LAUNCH = ("accelerate", "accelerate.commands.accelerate_cli")
+"""Those that start processes where their first argument is `launch`."""
+_OPTION = re.compile(r"(?s)-(?=.)([^-cmWX]*)([-cmWX]?)(.*)")
+"""A word of Python's options: flags, then one that takes the rest of it, which behind a `-` is its name."""
+_WITH_A_VALUE = ("c", "m", "W", "X", "-check-hash-based-pycs")
 
 
 class TrialError(Exception):
@@ -64,6 +69,8 @@ def _log_between(given: Definition, at: float) -> float:
 
 
 def _normal(given: Definition, at: float) -> float:
+    from statistics import NormalDist  # late, as random is: a submission reads commands with this file
+
     deviations = NormalDist().inv_cdf(max(at, 2.0**-54))
     return float(given.get("mu", 0) + given.get("sigma", 1) * deviations)
 
@@ -191,6 +198,8 @@ def _grid(leaves: list[Any], index: int) -> list[Any]:
 
 
 def _drawn(definition: Definition, seed: str) -> Any:
+    import random
+
     # random() alone is promised to stay the same for a seed from one Python to the next.
     at = random.Random(seed).random()  # noqa: S311
     value = DISTRIBUTIONS[distribution_name(definition)](definition, at)
@@ -215,7 +224,7 @@ def words(spec: Spec, trial: int, environ: Mapping[str, str], json_file: str = "
         # wandb drops a word that is one unknown ${...}, and keeps a longer one that holds it.
         found += filled.get(text[2:-1], []) if text.startswith("${") and text.endswith("}") else [text]
     seed = seed_of(spec, trial)
-    return found if seed is None else [word.replace("{seed}", str(seed)) for word in found]
+    return found if seed is None else [_SEED.sub(str(seed), word) for word in found]
 
 
 def _arguments(values: dict[str, Any]) -> dict[str, list[str]]:
@@ -258,10 +267,10 @@ def fit(command: Sequence[str], launch: Mapping[str, Any]) -> tuple[list[str], l
     if kind != "plain" and not _PYTHON.fullmatch(rest[0]):
         raise TrialError(f"{kind} starts Python on every rank, but the sweep's command starts '{rest[0]}'")
     several = launch["gpus"] > 1 or (kind in _MODULES and launch["nodes"] > 1)
-    module = _module(rest[1:])
-    if kind != "plain" and several and module in _LAUNCHERS:
+    inner, _ = launcher_in(rest)
+    if kind != "plain" and several and inner:
         raise TrialError(
-            f"{kind} starts every rank itself, but the sweep's command starts {module}: leave it out"
+            f"{kind} starts every rank itself, but the sweep's command starts {inner}: leave it out"
         )
     if kind == "lightning":
         flags = (launch["nodes_flag"], launch["gpus_flag"])
@@ -270,12 +279,49 @@ def fit(command: Sequence[str], launch: Mapping[str, Any]) -> tuple[list[str], l
     return _launched(rest[0], rest[1:], _MODULES[kind]) if kind in _MODULES else ([], rest)
 
 
-def _module(arguments: list[str]) -> str:
-    """The module behind python's -m, "" for none."""
-    rest = list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-m":
-        del rest[: 2 if rest[0] in ("-W", "-X") else 1]
-    return rest[1] if rest[:1] == ["-m"] and rest[1:] else ""
+class Run(NamedTuple):
+    """What Python runs: a "script", a "module" or a "command" by its kind.
+
+    text: its path, name or code. at: which argument holds it; those behind it are the program's.
+    """
+
+    kind: str
+    text: str
+    at: int
+
+
+def python_runs(arguments: Sequence[str]) -> Run | None:
+    """Return what `python ARGUMENTS` runs; None where it reads its input, or only shows something.
+
+    It takes words as CPython does (3.8 to 3.13, Python/getopt.c); an unknown letter is a newer one's flag.
+    """
+    index = 0
+    while index < len(arguments) and (found := _OPTION.fullmatch(arguments[index])):
+        flags, option, value = found.groups()
+        index += 1
+        if option == "-":
+            option, value = f"-{value}", ""
+        if option == "-":  # the word `--`: what follows is no option
+            break
+        if re.search("[hV?]", flags) or option.startswith(("-help", "-version")):
+            return None
+        index += option in _WITH_A_VALUE and not value
+        if option in ("c", "m"):
+            kind, at = "module" if option == "m" else "command", index - 1
+            return Run(kind, value or arguments[at], at) if at < len(arguments) else None
+    return Run("script", arguments[index], index) if arguments[index:] and arguments[index] != "-" else None
+
+
+def launcher_in(command: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the launcher that a command starts, such as `accelerate launch`, and its words; "" for none."""
+    rest = list(command)
+    if rest and _PYTHON.fullmatch(rest[0]):
+        run = python_runs(rest[1:])
+        rest = [run.text, *rest[run.at + 2 :]] if run and run.kind != "command" else []
+    name = rest[0].rpartition("/")[2] if rest else ""
+    if name in _WITH_LAUNCH and rest[1:2] == ["launch"]:
+        return f"{name} launch", rest[2:]
+    return (name, rest[1:]) if name in _LAUNCHERS else ("", [])
 
 
 def _without_flags(arguments: list[str], flags: tuple[str, ...]) -> list[str]:
@@ -321,7 +367,7 @@ def take(spec_file: str, trial: str, file: str) -> int:
 
 def _identity(spec: Spec, trial: int) -> dict[str, str]:
     """The trial's seed, what makes it one run of wandb's, also after a requeue, and where that belongs."""
-    # Each once: what the environment has may be those of the task's trial before.
+    # Each once: the user's own may be among the sweep's.
     tags = dict.fromkeys([*os.environ.get("WANDB_TAGS", "").split(","), *spec["tags"]])
     found = {"WANDB_RUN_ID": f"{spec['run']}-{trial}", "WANDB_RESUME": "allow"}
     found.update(WANDB_RUN_GROUP=spec["name"] or spec["run"], WANDB_TAGS=",".join(filter(None, tags)))

@@ -92,10 +92,14 @@ def packed(desk: Desk) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("transfer", ["direct", "broadcast", "auto"])
-def test_every_node_has_the_data_as_they_are_on_scratch(reader: Desk, transfer: str) -> None:
+@pytest.mark.parametrize(
+    ("transfer", "compress"),
+    [("direct", "auto"), ("broadcast", "none"), ("broadcast", "headers"), ("auto", "auto")],
+)
+def test_every_node_has_the_data_as_they_are_on_scratch(reader: Desk, transfer: str, compress: str) -> None:
     nodes = 3  # of cedar's four, one has other GPUs
-    job = started(reader, nodes, "--data-transfer", transfer, "--data", "datasets/d1", "datasets/d2")
+    how = ("--data-transfer", transfer, "--data-compress", compress)
+    job = started(reader, nodes, *how, "--data", "datasets/d1", "datasets/d2")
     found = on_nodes(reader, job)
     on_scratch = tree(reader.scratch())
     expected = {path: entry for path, entry in on_scratch.items() if path.split("/")[0] == "datasets"}
@@ -187,6 +191,36 @@ def test_a_damaged_archive_stops_the_job_before_the_program_and_is_named(
     log = plai_reader.log(held)
     assert "running on" not in log
     assert damaged.name in log
+    assert "the program is not started" in log
+    assert clean(plai_reader)
+
+
+def _another_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_truncated, _half_written, _another_byte])
+def test_archives_with_compressed_headers_are_checked_to_the_last_byte(
+    plai_reader: Desk, damage: Callable[[Path], None]
+) -> None:
+    small = plai_reader.scratch("datasets/small")
+    small.mkdir()
+    for number in range(200):
+        (small / str(number)).write_bytes(os.urandom(4096))
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", small], check=True)
+    held = plai_reader.submit(
+        *words(2, "--data-transfer", "broadcast", "--data", "datasets/small", "--sbatch-arg=--hold")
+    )
+    damaged = archives(plai_reader)[-1]
+    assert damaged.name.endswith(".lean.tar.gz")
+    damage(damaged)
+    plai_reader.cluster.run(["scontrol", "release", str(held)])
+    assert plai_reader.cluster.wait_for_job(held, 180) == "FAILED"
+    log = plai_reader.log(held)
+    assert "running on" not in log
+    assert f"{damaged.name}" in log, log
     assert "the program is not started" in log
     assert clean(plai_reader)
 

@@ -190,13 +190,13 @@ _trials_code=0
 launch_trial() { # runs the program of trial $_trial; the task ends with the first code that is not 0
   local _began
   _began=$(date -u +%Y-%m-%dT%H:%M:%SZ) _code=0
-  step launch || _code=$?
+  step with_variables launch || _code=$?
   if [ "$_code" != 0 ] && [ "$_trials_code" = 0 ]; then
     _trials_code=$_code
     cp "$_run_dir/srun.messages" "$_run_dir/srun.first" 2>/dev/null || :
   fi
   [ -z "$_stopped" ] || exit "$_trials_code" # Slurm ended it: it has no result, and runs again after a requeue
-  record_trial "$_code" "$_began"
+  (with_variables record_trial "$_code" "$_began")
 }
 
 record_trial() { # EXIT_CODE BEGAN
@@ -209,9 +209,13 @@ take_words() { # FILE: variables, then the words of a launcher, then those of th
   local _item _items=() _exports _launchers
   while IFS= read -r -d '' _item; do _items+=("$_item"); done <"$1"
   _exports=${_items[0]} _launchers=${_items[_items[0] + 1]}
-  for _item in "${_items[@]:1:_exports}"; do export "${_item?}"; done
+  _variables=("${_items[@]:1:_exports}")
   _launcher=("${_items[@]:_exports + 2:_launchers}")
   _words=("${_items[@]:_exports + 2 + _launchers}")
+}
+
+with_variables() { # COMMAND: in a process of its own, as the next trial's are made of what the task had first
+  export "${_variables[@]}" && "$@"
 }
 
 with_python() { # WORDS: of the environment or image; replaces the shell

@@ -229,11 +229,14 @@ start_rank() { # RANK WORDS
   exec "${_words[@]}"
 }
 
-fill() { # WORD
-  _filled=${1//\{rank\}/"$RANK"}
+fill() { # WORD: into _filled; ${NAME} is a shell's own
+  local _open="\${" _kept=$'$\1'
+  _filled=${1//"$_open"/"$_kept"}
+  _filled=${_filled//\{rank\}/"$RANK"}
   _filled=${_filled//\{local_rank\}/"$LOCAL_RANK"}
   _filled=${_filled//\{world_size\}/"$WORLD_SIZE"}
   _filled=${_filled//\{master_port\}/"$MASTER_PORT"}
+  _filled=${_filled//"$_kept"/"$_open"}
 }
 _of_tasks=(program ranks rank_began rank_ended tell_ranks signal_ranks attend_rank keep_output start_rank fill)
 

@@ -249,11 +249,21 @@ _of_tasks=(program)
 # ---- The tasks: srun starts `program` for each
 
 seeded() { # WORDS: with this task's seed for {seed}
-  local _word _filled=()
-  for _word; do _filled+=("${_word//\{seed\}/"$_seed"}"); done
-  exec "${_filled[@]}"
+  local _word _words=() _filled
+  for _word; do
+    fill "$_word"
+    _words+=("$_filled")
+  done
+  exec "${_words[@]}"
 }
-_of_tasks+=(seeded)
+
+fill() { # WORD: into _filled; ${NAME} is a shell's own
+  local _open="\${" _kept=$'$\1'
+  _filled=${1//"$_open"/"$_kept"}
+  _filled=${_filled//\{seed\}/"$_seed"}
+  _filled=${_filled//"$_kept"/"$_open"}
+}
+_of_tasks+=(seeded fill)
 
 # The tasks write both streams to stdout: what srun itself says stays apart, and names the first that failed.
 launch() { # SRUN_OPTIONS

@@ -164,3 +164,20 @@ def test_no_round_is_larger_than_what_the_room_was_reckoned_for(tmp_path: Path) 
     assert [name for what, name in calls if what == "send"] == [f"{number}.tar" for number in range(7)]
     # A round ends where the next archive would make it larger than the largest, of 2 MiB.
     assert rounds == ["2.tar", "3.tar", "6.tar"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [("end 3\n", ""), ("end 3\n", "end\n"), ("end 3\n", "end 2\n"), ("\n0.tar ", "\nend 3\n0.tar ")],
+    ids=["cut short", "no count", "another count", "too early"],
+)
+def test_a_list_that_is_not_whole_brings_nothing(tmp_path: Path, whole: str, damaged: str) -> None:
+    node = node_with(tmp_path, 0.1, 0.1)
+    manifest = tmp_path / "set.manifest"
+    text = manifest.read_text()
+    assert text.count(whole) == 1
+    manifest.write_text(text.replace(whole, damaged))
+    done = node.stage_in("direct", 99999)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"hpcsubmit: data: {manifest} is not whole: submit again\n"
+    assert list((tmp_path / "disk").iterdir()) == []

@@ -1,115 +1,12 @@
-"""Which backend hpcsubmit.comm takes where ranks see GPUs, and what it says where there are too few of them.
-
-The ranks are real processes. Their torch is a small one that has the GPUs of CUDA_VISIBLE_DEVICES and meets
-in a folder: what it adds up is added up, on no device.
-"""
+"""Which backend hpcsubmit.comm takes where ranks see GPUs, and what it says where they are too few."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import hpcsubmit
+from small_torch import ranks
 
-TORCH = """
-import os
-from types import SimpleNamespace
-
-SEEN = [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
-cuda = SimpleNamespace(
-    is_available=lambda: bool(SEEN),
-    device_count=lambda: len(SEEN),
-    get_device_properties=lambda index: SimpleNamespace(uuid=SEEN[index]),
-    set_device=lambda device: None,
-)
-
-
-def device(kind, index=None):
-    return SimpleNamespace(type=kind, index=index)
-
-
-def tensor(values, device):
-    made = SimpleNamespace(value=values[0])
-    made.item = lambda: made.value
-    return made
-"""
-DISTRIBUTED = """
-import fcntl, os, time
-from pathlib import Path
-
-
-class TCPStore:
-    def __init__(self, *where, **how):
-        self.folder = Path(os.environ["MEETING"])
-
-    def set_timeout(self, timeout): ...
-
-    def file(self, key):
-        return self.folder / key.replace("/", "-")
-
-    def set(self, key, value):
-        new = self.file(key + ".new")
-        new.write_text(value)
-        new.replace(self.file(key))
-
-    def get(self, key):
-        end = time.monotonic() + 60
-        while not self.file(key).exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        return self.file(key).read_text()
-
-    def add(self, key, number):
-        with self.file(key).open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            found = int(file.read() or 0) + number
-            file.truncate(0)
-            file.write(str(found))
-        return found
-
-
-class HashStore(TCPStore): ...
-
-
-class PrefixStore:
-    def __init__(self, prefix, store):
-        self.prefix, self.store = prefix, store
-
-    def __getattr__(self, name):
-        act = getattr(self.store, name)
-        return lambda key, *value: act(self.prefix + "/" + key, *value)
-
-
-def is_initialized():
-    return False
-
-
-def is_nccl_available():
-    return os.environ.get("NCCL") != "none"
-
-
-def init_process_group(backend, store, rank, world_size):
-    global group
-    group = store, world_size
-
-
-def all_reduce(tensor):
-    store, size = group
-    store.add("sum", tensor.value)
-    store.add("came", 1)
-    end = time.monotonic() + 60
-    while store.add("came", 0) < size and time.monotonic() < end:
-        time.sleep(0.01)
-    tensor.value = store.add("sum", 0)
-
-
-def barrier(device_ids): ...
-
-
-def destroy_process_group(): ...
-"""
 HOST = os.uname().nodename
 SLOW = "by gloo, which is slow: start one rank per GPU"
 
@@ -126,7 +23,7 @@ SLOW = "by gloo, which is slow: start one rank per GPU"
 def test_ranks_without_a_gpu_each_are_told_once_and_meet_by_gloo(
     seen: tuple[str, ...], shortage: str, tmp_path: Path
 ) -> None:
-    said = ranks(tmp_path, *seen)
+    said = meet(tmp_path, *seen)
     assert [line for text in said for line in text.splitlines() if "by gloo" in line] == [
         f"hpcsubmit.comm: {shortage}"
     ]
@@ -139,7 +36,7 @@ def test_ranks_without_a_gpu_each_are_told_once_and_meet_by_gloo(
 def test_where_each_rank_has_a_gpu_nothing_is_said_and_they_meet_by_nccl(
     seen: tuple[str, ...], tmp_path: Path
 ) -> None:
-    for number, text in enumerate(ranks(tmp_path, *seen)):
+    for number, text in enumerate(meet(tmp_path, *seen)):
         assert "gloo" not in text
         assert f"rank {number} of {len(seen)} met all, and nccl sums right\n" in text
 
@@ -148,38 +45,12 @@ def test_where_each_rank_has_a_gpu_nothing_is_said_and_they_meet_by_nccl(
 def test_without_any_gpu_or_without_nccl_there_is_nothing_to_share(
     seen: tuple[str, ...], nccl: str, tmp_path: Path
 ) -> None:
-    for text in ranks(tmp_path, *seen, NCCL=nccl):
+    for text in meet(tmp_path, *seen, NCCL=nccl):
         assert "GPU" not in text
         assert "met all, and gloo sums right\n" in text
 
 
-def ranks(folder: Path, *seen: str, **environ: str) -> list[str]:
-    """Start a rank for each of these CUDA_VISIBLE_DEVICES; return what each says on stdout and stderr."""
-    for name, text in {"torch/__init__.py": TORCH, "torch/distributed.py": DISTRIBUTED}.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    (folder / "meeting").mkdir()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-S", "-m", "hpcsubmit.comm", "env", "60"],
-            env={
-                "PYTHONPATH": f"{folder}:{Path(hpcsubmit.__file__).parents[1]}",
-                "MEETING": str(folder / "meeting"),
-                "MASTER_ADDR": "127.0.0.1",
-                "RANK": str(rank),
-                "WORLD_SIZE": str(len(seen)),
-                "CUDA_VISIBLE_DEVICES": gpus,
-                **environ,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        for rank, gpus in enumerate(seen)
-    ]
-    try:
-        return [process.communicate(timeout=120)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
+def meet(folder: Path, *seen: str, **environ: str) -> list[str]:
+    """Start a rank for each of these CUDA_VISIBLE_DEVICES; return what each says."""
+    common = {"MASTER_ADDR": "127.0.0.1", **environ}
+    return ranks(folder, *({**common, "CUDA_VISIBLE_DEVICES": gpus} for gpus in seen))

@@ -280,6 +280,10 @@ def cut_list(manifest: Path, archives: Path) -> None:
     manifest.write_text(manifest.read_text().rpartition("end")[0])
 
 
+def miscount_list(manifest: Path, archives: Path) -> None:
+    manifest.write_text(manifest.read_text().replace("end 2\n", "end 3\n"))
+
+
 def cut_archive(manifest: Path, archives: Path) -> None:
     (archives / "1.tar").write_bytes(b"x" * 19)
 
@@ -288,7 +292,7 @@ def lose_archive(manifest: Path, archives: Path) -> None:
     (archives / "0.tar").unlink()
 
 
-@pytest.mark.parametrize("damage", [cut_list, cut_archive, lose_archive])
+@pytest.mark.parametrize("damage", [cut_list, miscount_list, cut_archive, lose_archive])
 def test_an_archive_that_is_not_whole_is_packed_again(
     bare: Sandbox, damage: Callable[[Path, Path], None]
 ) -> None:

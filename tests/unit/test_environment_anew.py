@@ -123,7 +123,7 @@ def test_an_environment_without_its_python_is_built_anew_by_the_next_submission(
     assert "building" not in run(bare).stderr
 
 
-@pytest.mark.parametrize("lost", ["an archive", "the end of one", "the end of the list"])
+@pytest.mark.parametrize("lost", ["an archive", "the end of one", "the list's end", "a line of the list"])
 def test_what_nodes_unpack_is_packed_again_where_it_is_not_whole(bare: Sandbox, lost: str) -> None:
     assert run(bare, "env", "--env-on-node").code == 0
     (path,) = environments(bare)
@@ -134,8 +134,11 @@ def test_what_nodes_unpack_is_packed_again_where_it_is_not_whole(bare: Sandbox, 
     elif lost == "the end of one":
         with (archives / names[0]).open("r+b") as file:
             file.truncate(100)
-    else:
+    elif lost == "the list's end":
         manifest.write_text(whole.rpartition("end")[0])
+    else:
+        first, _, *others = whole.splitlines(keepends=True)
+        manifest.write_text("".join([first, *others]))
     before = version_of(path)
     said = run(bare, "--env-on-node")
     assert said.code == 0, said.stderr

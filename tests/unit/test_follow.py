@@ -3,12 +3,13 @@
 import io
 import threading
 import time
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import Any
 
 import pytest
 
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.follow import Followed, exit_code_of, follow, read_exit_code
+from hpcsubmit.follow import SETTLE, Followed, exit_code_of, follow, read_exit_code
 from hpcsubmit.host import Host
 from hpcsubmit.job_status import JobState, JobStatus
 from hpcsubmit.scheduler import Scheduler
@@ -134,6 +135,33 @@ def test_what_a_late_file_system_shows_after_the_end_is_copied_too(job: Job) -> 
                     log.write(b"later\n")
 
     job.output = Output()
+    job.ends("COMPLETED", "0:0")
+    told = (job.folder / "scontrol").read_text()
+    job.says("scontrol", f"echo late >'{job.log}'\n{told}")  # nobody has looked at the log since
+    assert job.follow().code == 0
+    assert job.output.getvalue() == b"late\nlater\n"
+
+
+def test_a_slow_terminal_takes_no_time_from_what_a_late_file_system_still_has(job: Job) -> None:
+    class Terminal(io.BytesIO):
+        """Shows the first line in more time than a log that has ended stays quiet."""
+
+        def write(self, data: Any) -> int:
+            time.sleep(0 if self.getvalue() else 1.2 * SETTLE)
+            return super().write(data)
+
+    class Log(PosixPath):
+        """Has a second line at the second look after the first line was shown."""
+
+        looks = 0
+
+        def open(self, *given: Any, **named: Any) -> Any:
+            self.looks += bool(job.output.getvalue())
+            if self.looks == 2:
+                Path(self).write_bytes(b"late\nlater\n")
+            return Path(self).open(*given, **named)
+
+    job.output, job.log = Terminal(), Log(job.log)
     job.ends("COMPLETED", "0:0")
     told = (job.folder / "scontrol").read_text()
     job.says("scontrol", f"echo late >'{job.log}'\n{told}")  # nobody has looked at the log since

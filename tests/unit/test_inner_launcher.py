@@ -50,7 +50,15 @@ def sweep(command: str) -> str:
         ("python -Wignore -um torch.distributed.run w.py", "torch.distributed.run", "w.py"),
         ("python -mtorch.distributed.run w.py", "torch.distributed.run", "w.py"),
         ("python --check-hash-based-pycs never -m torch.distributed.run", "torch.distributed.run", "main.py"),
+        ("python -X importtime -uBm torch.distributed.run w.py", "torch.distributed.run", "w.py"),
+        ("python -m torchrun w.py", "torchrun", "w.py"),
         ("python -m accelerate.commands.launch w.py", "accelerate.commands.launch", "w.py"),
+        (
+            "python -m accelerate.commands.accelerate_cli launch w.py",
+            "accelerate.commands.accelerate_cli launch",
+            "w.py",
+        ),
+        ("python -u /e/bin/accelerate launch w.py", "accelerate launch", "w.py"),
         ("python /e/bin/torchrun w.py", "torchrun", "w.py"),
         ("/e/bin/torchrun --standalone w.py", "torchrun", "w.py"),
         ("accelerate launch w.py", "accelerate launch", "w.py"),
@@ -70,6 +78,8 @@ def test_a_launcher_is_known_however_it_is_started(command: str, name: str, scri
         "python -m gan.train -m torch.distributed.run",
         "python -W ignore main.py -m torch.distributed.run",
         "python -c -m torch.distributed.run",
+        "python -V -m torch.distributed.run",
+        "python -- main.py -m torch.distributed.run",
         "python -m torch.utils.bottleneck w.py",
         "python -m",
         "python -",
@@ -202,6 +212,13 @@ def test_a_trial_on_one_gpu_may_start_a_launcher(desk: SweepDesk) -> None:
             "torch.distributed.launch",
         ),
         ("python -m accelerate.commands.launch w.py", "accelerate.commands.launch"),
+        ("python -um torch.distributed.run w.py", "torch.distributed.run"),
+        ("python -mtorch.distributed.run w.py", "torch.distributed.run"),
+        ("python -uW ignore -Xdev -m torch.distributed.run w.py", "torch.distributed.run"),
+        ("python --check-hash-based-pycs never -m torch.distributed.run", "torch.distributed.run"),
+        ("python -m torchrun w.py", "torchrun"),
+        ("python -u /e/bin/torchrun w.py", "torchrun"),
+        ("python /e/bin/accelerate launch w.py", "accelerate launch"),
     ],
 )
 def test_a_command_that_only_the_server_knew_is_refused_on_the_node(
@@ -212,6 +229,21 @@ def test_a_command_that_only_the_server_knew_is_refused_on_the_node(
     assert str(raised.value) == (
         f"{kind} starts every rank itself, but the sweep's command starts {module}: leave it out"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python main.py -m torch.distributed.run",
+        "python -uW ignore main.py -m torch.distributed.run",
+        "python -c -m torch.distributed.run",
+        "python -m gan.train -m torch.distributed.run",
+        "python /e/bin/accelerate test",
+    ],
+)
+def test_on_the_node_what_is_no_launcher_is_taken_for_none(command: str) -> None:
+    words = command.split()
+    assert fit(words, launch("srun")) == ([], words)
 
 
 def test_on_the_node_a_launcher_may_be_started_once() -> None:

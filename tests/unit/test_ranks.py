@@ -55,12 +55,16 @@ def test_every_rank_gets_its_words_filled_in_and_sees_the_same_gpus(node: Node) 
 
 
 def test_words_with_blanks_globs_and_braces_arrive_as_they_are(node: Node) -> None:
-    words = r"""'a  b' '*' "{rank} of {world_size}" '{other}' '{rank' '' '&' '\' "it's" $'tab\t' *.py"""
+    words = (
+        r"""'a  b' '*' "{rank} of {world_size}" '{other}' '{rank' '' '&' '\' "it's" $'tab\t' *.py"""
+        r""" '${rank}{rank}' '$ ${' '${{rank}'"""
+    )
     code, lines = node.run(TELL, words)
     assert code == 0, lines
     for label, rank in (("", 0), ("[1] ", 1)):
         assert told(lines)[label][0] == [
-            "a  b", "*", f"{rank} of 2", "{other}", "{rank", "", "&", "\\", "it's", "tab\t", "program.py"
+            "a  b", "*", f"{rank} of 2", "{other}", "{rank", "", "&", "\\", "it's", "tab\t", "program.py",
+            f"${{rank}}{rank}", "$ ${", f"${{{rank}",
         ]  # fmt: skip
 
 

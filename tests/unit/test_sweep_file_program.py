@@ -52,6 +52,41 @@ def there(root: Path) -> str:
             "did you mean train.py?",
         ),
         (
+            "program: python -uW ignore train.py",
+            "line 1: program is 'python -uW ignore train.py', {there}",
+            "name the script alone, as it is started with python: train.py",
+        ),
+        (
+            "program: nohup python train.py",
+            "line 1: program is 'nohup python train.py', {there}",
+            "name the script alone, as it is started with python: train.py",
+        ),
+        (
+            "program: python -um pkg.train",
+            "line 1: program is 'python -um pkg.train', {there}",
+            "write its words into command: [python, -um, pkg.train, '${args}']",
+        ),
+        (
+            "command: [python, python -m pkg.train, '${args}']",
+            "line 1: command[1] is 'python -m pkg.train', {there}",
+            "write each word by itself: [python, -m, pkg.train, ...]",
+        ),
+        (
+            "command: [python, -uW, ignore, trian.py, '${args}']",
+            "line 1: command[3] is 'trian.py', {there}",
+            "did you mean train.py?",
+        ),
+        (
+            "command: [python, -Ximporttime, trian.py]",
+            "line 1: command[2] is 'trian.py', {there}",
+            "did you mean train.py?",
+        ),
+        (
+            "command: [python, --check-hash-based-pycs, never, '--', trian.py]",
+            "line 1: command[4] is 'trian.py', {there}",
+            "did you mean train.py?",
+        ),
+        (
             "command: ['python train.py', '${args}']",
             "line 1: command[0] is 'python train.py', one word, and no program is called that",
             "write each word by itself: [python, train.py, ...]",
@@ -86,6 +121,11 @@ def test_a_program_that_is_not_there_is_refused(text: str, message: str, hint: s
         "program: src",  # a folder may hold a __main__.py
         "program: pkg.train\ncommand: [python, -m, '${program}']",
         "command: [python, -um, pkg.train]",
+        "command: [python, -mpkg.train]",
+        "command: [python, -uW, ignore, train.py, '${args}']",
+        "command: [python, -Ximporttime, train.py]",
+        "command: [python, --check-hash-based-pycs, never, '--', train.py]",
+        "command: [python, -V, trian.py]",
         "command: [python, -c, 'import x']",
         "command: [python, '-']",
         "command: [python]",
@@ -100,6 +140,53 @@ def test_a_program_that_is_not_there_is_refused(text: str, message: str, hint: s
 )
 def test_what_is_there_or_may_be_is_not_warned_of(text: str, write: Write) -> None:
     assert check_start(write.one(END, f"{text}\n"), write.path.parent, sure=True) == ()
+
+
+LONG = "n" * 300
+"""More than the 255 bytes that a file's name has at most."""
+BY_PATH = "name a script by its path from there: program: src/train.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (f"program: {LONG}.py", f"line 1: program is '{LONG}.py', {{there}}", "did you mean train.py?"),
+        (f"program: {LONG}/x.py", f"line 1: program is '{LONG}/x.py', {{there}}", BY_PATH),
+        (f"program: {'d/' * 3000}x.py", f"line 1: program is '{'d/' * 3000}x.py', {{there}}", BY_PATH),
+        (
+            f"program: python -u {LONG}.py",
+            f"line 1: program is 'python -u {LONG}.py', {{there}}",
+            f"name the script alone, as it is started with python: {LONG}.py",
+        ),
+        (f"program: a {LONG}/x", f"line 1: program is 'a {LONG}/x', {{there}}", BY_PATH),
+        (
+            f"command: ['{LONG} train.py', '${{args}}']",
+            f"line 1: command[0] is '{LONG} train.py', one word, and no program is called that",
+            f"write each word by itself: [{LONG}, train.py, ...]",
+        ),
+    ],
+    ids=["name", "folder", "path", "words", "folder of words", "first word"],
+)
+def test_a_name_that_no_file_can_have_is_not_there(text: str, message: str, hint: str, write: Write) -> None:
+    root = write.path.parent
+    with pytest.raises(HpcSubmitError) as caught:
+        check_start(write.one(END, f"{text}\n"), root, sure=True)
+    assert caught.value.message == f"{write.path}, {message.replace('{there}', there(root))}"
+    assert caught.value.hint == hint
+
+
+def test_a_first_word_that_no_file_can_be_called_is_the_nodes_matter(write: Write) -> None:
+    file = write.one(END, f"program: train.py\ncommand: ['{LONG}', '${{program}}']\n")
+    assert check_start(file, write.path.parent, sure=True) == ()
+
+
+@pytest.mark.parametrize("argv", [("run",), ("run", "--offline"), ("run", "--dry-run")])
+def test_sweep_run_refuses_a_long_name_in_one_line(sandbox: Sandbox, argv: tuple[str, ...]) -> None:
+    desk = SweepDesk(sandbox)
+    path = desk.file(f"program: {LONG}/x.py\nmethod: grid\nparameters: {{lr: [1, 2]}}\n")
+    said = sandbox.refuses("sweep", *argv)
+    assert said.error == f"{path}, line 1: program is '{LONG}/x.py', {there(sandbox.project)}"
+    assert said.hint == BY_PATH
 
 
 def test_a_path_that_the_nodes_alone_may_have_is_warned_of(write: Write) -> None:

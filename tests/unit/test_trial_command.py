@@ -31,9 +31,11 @@ def test_commands_are_word_for_word_those_of_wandb_s_agent(case: dict[str, Any])
 
 def test_the_seed_stands_where_the_command_names_it() -> None:
     repeated = spec(
-        seeds=[5, 7], trials=12, command=["python", "train.py", "--seed={seed}", "${args}", "{seed}"]
+        seeds=[5, 7],
+        trials=12,
+        command=["python", "train.py", "--seed={seed}", "${args}", "{seed}", "a ${seed}{seed}"],
     )
-    assert words(repeated, 2, {})[2:] == ["--seed=7", "--lr=0.001", "--n=1", "7"]
+    assert words(repeated, 2, {})[2:] == ["--seed=7", "--lr=0.001", "--n=1", "7", "a ${seed}7"]
     assert words({**repeated, "seeds": [], "trials": 6}, 2, {})[2] == "--seed={seed}"
 
 

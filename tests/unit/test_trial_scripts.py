@@ -259,6 +259,27 @@ def test_assignments_of_the_command_reach_the_program(node: TaskNode) -> None:
     assert (told(node)[0]["variables"]["NAME"], words(node)) == ("a 'b' $c", [["--n=1"]])
 
 
+def test_an_assignment_that_adds_to_the_jobs_variable_does_so_once_in_every_trial(node: TaskNode) -> None:
+    command = "[/usr/bin/env, 'NAME=${envvar:NAME}/x', WANDB_RUN_ID=mine, python, '${program}', '${args}']"
+    node.desk.file(f"{TEN}command: {command}\n")
+    node.desk.box.environ["NAME"] = "/top"
+    node.desk.submits(*OFFLINE, "--trials-per-task", "3")
+    assert node.run(1) == 0, node.output
+    assert words(node) == [["--n=1"], ["--n=2"], ["--n=3"]]
+    assert [each["variables"]["NAME"] for each in told(node)] == ["/top/x"] * 3
+    assert [node.trial(number)["wandb"] for number in (1, 2, 3)] == ["mine"] * 3, (
+        "the trial's own is recorded"
+    )
+
+
+def test_a_variable_that_bash_cannot_set_is_told_and_the_program_does_not_start(node: TaskNode) -> None:
+    node.desk.file(TEN + "command: [/usr/bin/env, UID=0, python, '${program}', '${args}']\n")
+    node.desk.submits(*OFFLINE)
+    assert node.run(1) == 1
+    assert "UID: readonly variable\n" in node.output
+    assert told(node) == []
+
+
 def test_seeds_of_a_sweep_reach_the_program_and_its_words(node: TaskNode) -> None:
     node.desk.file(TEN + "command: [python, '${program}', '${args}', '--seed={seed}']\n")
     node.desk.submits(*OFFLINE, "--seeds", "11,12", "--trials-per-task", "2")
@@ -272,10 +293,10 @@ def test_seeds_of_a_sweep_reach_the_program_and_its_words(node: TaskNode) -> Non
 
 @pytest.mark.parametrize("argv", [("--repeat", "5"), ("--seeds", "1,2,3,4,5")])
 def test_a_repeat_has_its_number_as_its_seed(node: TaskNode, argv: tuple[str, ...]) -> None:
-    node.desk.box.write("NAME=run-{seed} python main.py --seed {seed} 'a {seed} b' \"$SEED\"\n")
+    node.desk.box.write("NAME=run-{seed} python main.py --seed {seed} 'a {seed} ${seed}' \"$SEED\"\n")
     node.desk.submits(*argv)
     assert node.run(3) == 0, node.output
-    assert words(node) == [["--seed", "3", "a 3 b", "3"]]
+    assert words(node) == [["--seed", "3", "a 3 ${seed}", "3"]]
     variables = told(node)[0]["variables"]
     assert (variables["SEED"], variables["NAME"]) == ("3", "run-3")
     assert (outputs(node), node.trial(3)["code"]) == (["3"], "0")

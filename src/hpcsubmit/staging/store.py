@@ -77,14 +77,11 @@ class Store(NamedTuple):
 
     def is_whole(self, manifest: Manifest) -> bool:
         """Whether all archives of a set are there, with their sizes."""
-        return all(self.size(archive.name) == archive.size for archive in manifest.archives)
+        return is_whole(self.archives, manifest)
 
     def size(self, name: str) -> int:
         """Return the bytes of an archive, and -1 where there is none."""
-        try:
-            return os.stat(f"{self.archives}/{name}").st_size  # noqa: PTH116  # one text for hundreds of paths
-        except OSError:
-            return -1
+        return size_of(self.archives, name)
 
     @contextmanager
     def locked(self, waits: Callable[[], None]) -> Iterator[None]:
@@ -109,6 +106,19 @@ class Store(NamedTuple):
             yield
         finally:
             os.close(descriptor)
+
+
+def is_whole(archives: Path, manifest: Manifest) -> bool:
+    """Whether a folder has all archives of a manifest, with their sizes."""
+    return all(size_of(archives, archive.name) == archive.size for archive in manifest.archives)
+
+
+def size_of(archives: Path, name: str) -> int:
+    """Return the bytes of an archive in a folder, and -1 where there is none."""
+    try:
+        return os.stat(f"{archives}/{name}").st_size  # noqa: PTH116  # one text for hundreds of paths
+    except OSError:
+        return -1
 
 
 def read_manifest(path: Path) -> Manifest | None:

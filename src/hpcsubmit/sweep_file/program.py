@@ -9,11 +9,9 @@ from typing import NamedTuple
 from hpcsubmit.errors import did_you_mean
 from hpcsubmit.sweep_file.reading import SweepFile
 from hpcsubmit.sweep_file.source import Keys
-from hpcsubmit.trial import DEFAULT_COMMAND
+from hpcsubmit.trial import DEFAULT_COMMAND, python_runs
 
 _PYTHON = r"(?s)(?:.*/)?python(?:3(?:\.[0-9]+)?)?"
-_WITH_VALUE = ("-W", "-X")
-"""Options of Python whose value may be the next word."""
 
 
 class _Word(NamedTuple):
@@ -81,22 +79,20 @@ def _trouble(words: list[_Word], file: SweepFile, root: Path) -> _Trouble | None
 
 def _several_words(word: _Word) -> _Trouble:
     problem = f"is '{word.text}', one word, and no program is called that"
+    return _Trouble(word, problem, _word_by_word(word))
+
+
+def _word_by_word(word: _Word) -> str:
     words = ", ".join(word.text.split())
     if word.keys == ("program",):
-        return _Trouble(word, problem, f"write its words into command: [{words}, '${{args}}']")
-    return _Trouble(word, problem, f"write each word by itself: [{words}, ...]")
+        return f"write its words into command: [{words}, '${{args}}']"
+    return f"write each word by itself: [{words}, ...]"
 
 
 def _script(words: Sequence[_Word]) -> _Word | None:
     """The script among the arguments of Python, None where it runs something else."""
-    rest = list(words)
-    while rest and rest[0].text.startswith("-"):
-        option = rest.pop(0).text
-        if re.match("-[A-Za-z]*[mc]|-$", option):
-            return None
-        if option in _WITH_VALUE:
-            del rest[:1]
-    return rest[0] if rest else None
+    run = python_runs([word.text for word in words])
+    return words[run.at] if run and run.kind == "script" else None
 
 
 def _missing(script: _Word | None, file: SweepFile, root: Path) -> _Trouble | None:
@@ -112,15 +108,28 @@ def _is_there(path: Path) -> bool:
 
 
 def _cure(script: _Word, file: SweepFile, root: Path) -> str:
-    pieces = script.text.split()
-    if len(pieces) > 1 and (re.fullmatch(_PYTHON, pieces[0]) or _is_there(root / pieces[-1])):
-        alone = next((piece for piece in pieces[1:] if not piece.startswith("-")), pieces[-1])
-        return f"name the script alone, as it is started with python: {alone}"
+    if script.text.split()[1:] and (cure := _cure_of_several(script, root)):
+        return cure
     beside = file.path.parent / script.text
     if _is_there(beside) and beside.resolve().is_relative_to(root.resolve()):
         return f"write it as that folder sees it: {beside.resolve().relative_to(root.resolve())}"
     folder = (root / script.text).parent
-    near = sorted(path.name for path in folder.glob("*.py")) if folder.is_dir() else []
+    near = sorted(path.name for path in folder.glob("*.py")) if _is_there(folder) else []
     if near:
         return did_you_mean(script.text, [str(Path(script.text).parent / name) for name in near])
     return "name a script by its path from there: program: src/train.py"
+
+
+def _cure_of_several(script: _Word, root: Path) -> str:
+    """What to write for several words where a script belongs, "" where it may be one name."""
+    first, *rest = script.text.split()
+    if re.fullmatch(_PYTHON, first):
+        run = python_runs(rest)
+        alone = run.text if run and run.kind == "script" else ""
+        return _named_alone(alone) if alone else _word_by_word(script)
+    there = [piece for piece in (first, *rest) if _is_there(root / piece)]
+    return _named_alone(there[0]) if rest[-1] in there else ""
+
+
+def _named_alone(script: str) -> str:
+    return f"name the script alone, as it is started with python: {script}"
