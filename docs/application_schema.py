@@ -49,10 +49,10 @@ _FIELD_FORMS: Mapping[str, Schema] = {
     "one line of text": _LINE,
     "a list of texts, [a, b]": {"type": "array", "items": _LINE},
     "names with a text each, {NAME: text}": {"type": "object", "additionalProperties": _LINE},
-    "names with a text or a whole number each, {NAME: text}": {
+    "names with a text or a number each, {NAME: text}": {
         "type": "object",
         "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-        "additionalProperties": {"type": ["string", "integer"], "minLength": 1},
+        "additionalProperties": {"type": ["string", "number"], "minLength": 1},
     },
     "a whole number above 0": {"type": "integer", "minimum": 1},
     "a whole number, 0 or more": {"type": "integer", "minimum": 0},

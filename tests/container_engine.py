@@ -121,9 +121,7 @@ class Engine(NamedTuple):
         """Run the program of a plan as a task would, without Slurm; return its start and its output."""
         parts = _sections(render(plan), "What the program finds", "The container", "The program of")
         script = "\n".join((BEGIN, *parts, "program"))
-        for folder in ("data", *(f".hpcsubmit-container/{name}" for name in ("home", "tmp", "db", "work"))):
-            (tmpdir / folder).mkdir(parents=True, exist_ok=True)
-        plan.library.mkdir(parents=True, exist_ok=True)
+        _make_folders(plan, tmpdir)
         known = {
             "PATH": f"{self.folder}:/usr/bin:/bin",
             "HOME": f"{self.folder}",
@@ -140,10 +138,38 @@ class Engine(NamedTuple):
         (start,) = self.starts()
         return start, done.stdout
 
+    def complaint(self, plan: Plan, tmpdir: Path | str, function: str) -> str:
+        """What a node complains of in a function of the container's, without Slurm; "" for nothing."""
+        script = render(plan)
+        (head,) = _sections(script, "The container")
+        rest = "|".join(("prepare_container", "try_container", "explain"))
+        functions = re.findall(rf"^(?:{rest})\(\) \{{.*?^\}}$", script, re.MULTILINE | re.DOTALL)
+        tell = 'complain() { echo "$*"; exit; }'
+        known = {"PATH": f"{self.folder}:/usr/bin:/bin", "HOME": f"{self.folder}"}
+        image = f"_library={plan.library}\n_image='{plan.container.image.path if plan.container else ''}'"
+        _make_folders(plan, Path(tmpdir))
+        done = subprocess.run(
+            ["bash", "-euc", "\n".join((BEGIN, head, *functions, tell, image, function))],
+            env=known | {"SLURM_TMPDIR": f"{tmpdir}"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done
+        self.starts()
+        return done.stdout.removesuffix("\n")
+
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
         path.write_text(text)
         path.chmod(0o755)
+
+
+def _make_folders(plan: Plan, tmpdir: Path) -> None:
+    """What a node has before anything starts in the image."""
+    for folder in ("data", *(f".hpcsubmit-container/{name}" for name in ("home", "tmp", "db", "work"))):
+        (tmpdir / folder).mkdir(parents=True, exist_ok=True)
+    plan.library.mkdir(parents=True, exist_ok=True)
 
 
 def _sections(script: str, *headings: str) -> list[str]:

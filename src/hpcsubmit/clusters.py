@@ -12,6 +12,7 @@ from hpcsubmit.errors import HpcSubmitError, did_you_mean
 from hpcsubmit.frozen import frozen
 from hpcsubmit.profile import FIELDS, Profile, default_of, parse_fields
 from hpcsubmit.project import Project
+from hpcsubmit.written import check_variables
 from hpcsubmit.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent / "profiles"
@@ -60,10 +61,14 @@ class Clusters:
             for folder in (SHIPPED, self.user_folder):
                 path = folder / f"{name}.yaml"
                 if path.is_file():
-                    layers.append((str(path), parse_fields(read_yaml(path, self.cache), str(path))))
-        if self.project and name in self.project.profiles:
-            origin = f"{self.project.configuration}, profiles.{name}"
-            layers.append((origin, parse_fields(self.project.profiles[name], origin)))
+                    values = read_yaml(path, self.cache)
+                    check_variables(values, path)
+                    layers.append((str(path), parse_fields(values, str(path))))
+        project = self.project
+        if project and project.configuration and name in project.profiles:
+            origin = f"{project.configuration}, profiles.{name}"
+            check_variables(project.profiles[name], project.configuration, ("profiles", name))
+            layers.append((origin, parse_fields(project.profiles[name], origin)))
         return layers
 
     def _unknown(self, name: str) -> HpcSubmitError:

@@ -108,12 +108,32 @@ def container(
         transfer=transfer,
         contained=not (several_per_node or request.num_nodes > 1),
         binds=tuple(bind._replace(target=mount_point(bind.target)) for bind in request.binds),
-        workdir=request.workdir,
+        workdir=_workdir(request, project_root, scratch_dir, conda),
         storage=scratch_dir / request.exp_name,
         names=tuple(dict.fromkeys((*exported, *PASSED, *request.pass_env))),
         checks_torch=distributed and request.launcher not in _OF_ANY_LIBRARY,
         conda=conda,
     )
+
+
+def _workdir(request: Request, project_root: Path, scratch_dir: Path, conda: CondaEnv | None) -> str:
+    """Return the plain path of --workdir, "" without one; HpcSubmitError where something else is mounted.
+
+    Of two mounts on one folder the engine takes the first (Apptainer 1.4.5), and the job needs these. $HOME
+    and /tmp, which are empty inside, may be the workdir, and so may folders in what is mounted or above it.
+    """
+    if not request.workdir:
+        return ""
+    place, other = Path(mount_point(request.workdir)), "write another folder, such as /workdir"
+    taken = {scratch_dir: "the scratch folder", project_root: "the project"}
+    if conda:
+        taken[conda.path] = "the conda environment"
+    if place in taken:
+        raise HpcSubmitError(
+            f"--workdir {request.workdir} and {taken[place]} share one place in the container",
+            f"leave it out to start there, or {other}" if place == project_root else other,
+        )
+    return str(place)
 
 
 def engine_names(profile: Profile) -> tuple[str, ...]:

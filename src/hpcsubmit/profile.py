@@ -43,7 +43,7 @@ def _pairs(value: object) -> tuple[tuple[str, str], ...]:
 
 def _variables(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
-        raise _Wrong("names with a text or a whole number each, {NAME: text}")
+        raise _Wrong("names with a text or a number each, {NAME: text}")
     return tuple(_variable(name, each) for name, each in value.items())
 
 
@@ -52,8 +52,8 @@ def _variable(name: object, value: object) -> tuple[str, str]:
         raise _Wrong("letters, digits and _, such as NCCL_DEBUG", f"{name!r} is no name of a variable")
     if name == "WANDB_API_KEY":
         raise _Wrong("the key into ~/wandb_credentials.txt", f"every script would show {name}")
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return _pair(name, str(value) if whole else value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _pair(name, str(value) if number else value)
 
 
 def _pair(name: object, value: object) -> tuple[str, str]:

@@ -44,7 +44,7 @@ _POSITIVE_INT = r"0*[1-9][0-9]{0,6}"
 OURS = ("virtual_env", ".hpcsubmit-inbox", ".hpcsubmit-container")
 """What the scripts put below SLURM_TMPDIR themselves."""
 _WORKDIR = (".hpcsubmit-container", "work")  # which a program in a container writes to, with --workdir
-_FILLED_IN = r"[$*?\[]|\A~"  # what a shell would
+_FILLED_IN = r"[$*?]|\A~"  # what a shell would; names with [ and ] are common: Hydra's `lr=[0.1]`
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _NEXT_UNIT = 999.5  # what would be rounded to 1000

@@ -49,12 +49,39 @@ def plain_scalars(path: Path) -> dict[tuple[str, ...], str]:
 
     An alias stands at its first place alone. A file that cannot be read any more has none.
     """
+    found: dict[tuple[str, ...], str] = {}
+    _find_plain(_root(path), (), found, set())
+    return found
+
+
+def plain_scalar(path: Path, keys: tuple[str, ...]) -> str | None:
+    """Return what stands in a YAML file without quotes behind keys of mappings, None where nothing does.
+
+    Aliases and `<<` are followed, as they were when the file was read.
+    """
+    node = _root(path)
+    for key in keys:
+        node = _behind(node, key)
+    return str(node.value) if getattr(node, "id", "") == "scalar" and not node.style else None
+
+
+def _behind(node: Any, key: str) -> Any:
+    """The node behind a key of a mapping, or of the mappings that `<<` merges into it."""
+    if getattr(node, "id", "") == "sequence":  # of merged mappings: the first that has it counts
+        return next(filter(None, (_behind(each, key) for each in node.value)), None)
+    if getattr(node, "id", "") != "mapping":
+        return None
+    below = {str(name.value): value for name, value in node.value}
+    return below[key] if key in below else _behind(below.get("<<"), key)
+
+
+def _root(path: Path) -> Any:
+    """The tree of a file, None where it cannot be read any more."""
     import yaml  # late: few files need it
 
-    found: dict[tuple[str, ...], str] = {}
     with suppress(OSError, yaml.YAMLError, ValueError), path.open(encoding="utf-8") as file:
-        _find_plain(getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file).get_single_node(), (), found, set())
-    return found
+        return getattr(yaml, "CSafeLoader", yaml.SafeLoader)(file).get_single_node()
+    return None
 
 
 def _find_plain(node: Any, above: tuple[str, ...], found: dict[tuple[str, ...], str], seen: set[int]) -> None:

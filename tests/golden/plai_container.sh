@@ -260,8 +260,7 @@ inside() { # WORDS: replaces the shell by a container that runs them
   _options=(
     --nv --cleanenv --no-home --contain --writable-tmpfs --pwd /workdir
     --bind /home/u/gan --bind /scratch/u/gan --bind "$_library:$_library:ro"
-    --bind "$SLURM_TMPDIR" --bind "$_own/home:$HOME"
-    --bind "$_own/work":/workdir
+    --bind "$SLURM_TMPDIR" --bind "$_own/work":/workdir --bind "$_own/home:$HOME"
     --bind "$_own/tmp:/tmp"
     --bind "$_own/tmp:/var/tmp"
     --bind "$_own/db:/db"
@@ -293,11 +292,13 @@ in_container() { # WORDS: the command of the job
 _image=/home/u/gan/gan.sif
 
 prepare_container() { # on a node, before anything starts in the image
-  local own="$SLURM_TMPDIR/.hpcsubmit-container" profile=plai machine=x86_64
+  local own="$SLURM_TMPDIR/.hpcsubmit-container" profile=plai machine=x86_64 workdir=/workdir
   [ -x "$(command -v "$_engine")" ] ||
     complain "there is no $_engine: container_engine, container_modules and container_path of the profile $profile say where it is"
   [ "$(uname -m)" = "$machine" ] || complain "$_image is for $machine, and this node is $(uname -m): build it on such a machine"
   mkdir -p "$SLURM_TMPDIR/data" "$own"/{home,tmp,db,work} || complain "$own cannot be made"
+  [ "$workdir" != "${SLURM_TMPDIR%/}" ] ||
+    complain "--workdir $workdir and SLURM_TMPDIR share one place in the container: write another folder, such as /workdir"
   [ -r "$_image" ] || complain "$_image cannot be read: see that this node reaches it, and submit again"
   check_size "$_image"
   check_room 3375771 1 "$own" "submit with --container-in-place"

@@ -304,7 +304,10 @@ if [ -e "$CONDA_PREFIX/conda-meta/state" ] || [ -e "$CONDA_PREFIX/etc/conda/env_
   eval "$_variables"
 fi
 shift 2
+_shell=${BASH_VERSION:+bash}
+trap "echo \"${_shell:-/bin/sh} ends in \$_script\" >&2" EXIT
 for _script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ ! -r "$_script" ] || . "$_script"; done
+trap - EXIT
 case ":${LD_LIBRARY_PATH:-}:" in # --nv puts the driver there
   *:/.singularity.d/libs:*) ;;
   *) [ ! -d /.singularity.d/libs ] || export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs" ;;
@@ -343,16 +346,20 @@ try_container() { # on a node: whether the image starts there, and has what the 
 }
 
 explain() { # EXIT_CODE [WHAT]: what the engine or a program of the image said, and what to do
-  local last
+  local last before
   said=${said:-exit code $1} last=${said##*$'\n'}
+  before=${said%"$last"} before=${before%$'\n'} before=${before##*$'\n'}
   case $last in
-    */etc/conda/activate.d/*)
-      complain "$_image has no bash, and its /bin/sh stops at a script of the conda environment: install bash there: $last"
+    '/bin/sh ends in '*)
+      complain "$_image has no bash, and its /bin/sh stops at a script of the conda environment: install bash there:" \
+        "${before:-$last}"
+      ;;
+    'bash ends in '*)
+      complain "a script of the conda environment ends with exit code $1: mend ${last#bash ends in }${before:+: $before}"
       ;;
     'the variables of '*)
-      said=${said%$'\n'*}
       complain "$last: its python must start in the image, and what is in its conda-meta/state and" \
-        "etc/conda/env_vars.d must be JSON: ${said##*$'\n'}"
+        "etc/conda/env_vars.d must be JSON: $before"
       ;;
   esac
   case $said in

@@ -426,10 +426,10 @@ _trials_code=0
 launch_trial() { # runs the program of trial $_trial; the task ends with the first code that is not 0
   local _began
   _began=$(date -u +%Y-%m-%dT%H:%M:%SZ) _code=0
-  step launch || _code=$?
+  step with_variables launch || _code=$?
   [ "$_trials_code" != 0 ] || _trials_code=$_code
   [ -z "$_stopped" ] || exit "$_trials_code" # Slurm ended it: it has no result, and runs again after a requeue
-  record_trial "$_code" "$_began"
+  (with_variables record_trial "$_code" "$_began")
 }
 
 record_trial() { # EXIT_CODE BEGAN
@@ -442,9 +442,13 @@ take_words() { # FILE: variables, then the words of a launcher, then those of th
   local _item _items=() _exports _launchers
   while IFS= read -r -d '' _item; do _items+=("$_item"); done <"$1"
   _exports=${_items[0]} _launchers=${_items[_items[0] + 1]}
-  for _item in "${_items[@]:1:_exports}"; do export "${_item?}"; done
+  _variables=("${_items[@]:1:_exports}")
   _launcher=("${_items[@]:_exports + 2:_launchers}")
   _words=("${_items[@]:_exports + 2 + _launchers}")
+}
+
+with_variables() { # COMMAND: in a process of its own, as the next trial's are made of what the task had first
+  export "${_variables[@]}" && "$@"
 }
 
 signal_program() { # NAME
@@ -486,10 +490,11 @@ run_trial() {
   if [ -r "$_records/$_trial/command" ]; then
     echo "hpcsubmit: a run that was begun before goes on"
     take_words "$_records/$_trial/command"
-    WANDB_RESUME=allow launch_trial
+    _variables+=(WANDB_RESUME=allow)
+    launch_trial
     return
   fi
-  unset WANDB_RUN_ID # of the trial before
+  unset WANDB_RUN_ID # the agent names its run
   listen
   agent 9>&- &
   _agent=$!

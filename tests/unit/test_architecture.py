@@ -40,7 +40,7 @@ profile project conda
 request job_status
 wandb_sweep sweep_file
 experiment application
-slurm shellwords
+slurm shellwords written
 values yaml_file seeds
 cache
 frozen

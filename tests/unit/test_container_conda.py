@@ -37,6 +37,13 @@ class Environment:
         made = replace(made, container=made.container._replace(conda=conda, runscript=False))
         return self.harbour.engine.run(made, self.harbour.tmpdir, environ)
 
+    def tried(self) -> str:
+        """What a node says of the image and the environment where the try of them fails."""
+        made = self.harbour.plan("true", replace(PLAIN, container_exec=True))
+        assert made.container is not None
+        made = replace(made, container=made.container._replace(conda=CondaEnv(self.prefix, "my gan")))
+        return self.harbour.engine.complaint(made, self.harbour.tmpdir, "try_container")
+
     def values(self, *names: str, before: str = "") -> list[str | None]:
         """What a program of it finds in these variables; before: assignments of its command."""
         found: list[str | None] = json.loads(self.run(f"{before} python -c '{VALUES}' {' '.join(names)}")[1])
@@ -70,6 +77,47 @@ BRACKETS = '[[ $CONDA_PREFIX == *gan ]] && export ACTIVATED="it is bash"\n'
 def test_scripts_that_are_written_for_bash_run_in_the_images_bash(env: Environment, script: str) -> None:
     (env.scripts / "activate-gcc.sh").write_text(script)
     assert env.values("ACTIVATED") == ["it is bash"]
+
+
+SCRIPTS = {
+    "echo no gcc here >&2\nexit 3": "no gcc here",
+    'echo "$CONDA_PREFIX/etc/conda/activate.d/tool.sh: no gcc" >&2\nexit 3': "{script}: no gcc",
+    "exit 3": "",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_that_ends_the_images_bash_is_to_be_mended(env: Environment, script: str) -> None:
+    path = env.scripts / "tool.sh"
+    path.write_text(script)
+    reason = SCRIPTS[script].format(script=path)
+    mend = f"a script of the conda environment ends with exit code 3: mend {path}"
+    assert env.tried() == (f"{mend}: {reason}" if reason else mend)
+
+
+@pytest.mark.parametrize("script", [FUNCTION, *SCRIPTS], ids=["function", "says", "names itself", "silent"])
+def test_a_script_that_ends_the_shell_of_an_image_without_bash_asks_for_one(
+    env: Environment, script: str
+) -> None:
+    path = env.scripts / "tool.sh"
+    path.write_text(script)
+    env.harbour.engine.offer("env")
+    said = env.tried()
+    cure = "has no bash, and its /bin/sh stops at a script of the conda environment: install bash there: "
+    assert said.startswith(f"{env.harbour.image} {cure}")
+    reason = said.partition("install bash there: ")[2]
+    if script == FUNCTION:
+        assert str(path) in reason
+        assert "syntax error" in reason.lower()
+    else:
+        assert reason == (SCRIPTS[script].format(script=path) or f"/bin/sh ends in {path}")
+
+
+def test_scripts_that_end_as_they_should_leave_the_shell_to_the_program(env: Environment) -> None:
+    (env.scripts / "a.sh").write_text("false\n")
+    (env.scripts / "b.sh").write_text("echo quiet >/dev/null; return 3\n")
+    assert env.tried() == ""
+    assert env.run("sh -c 'echo went on'")[1] == "went on\n"
 
 
 def test_the_images_bash_reads_no_startup_file(env: Environment, tmp_path: Path) -> None:

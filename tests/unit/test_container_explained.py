@@ -125,16 +125,34 @@ IN_CONDA = pytest.mark.parametrize("request_", [replace(PLAIN, container_exec=Tr
 
 # As dash 0.5.12 and the ash of busybox 1.35 say it.
 @pytest.mark.parametrize(
-    "last",
+    "reason",
     [
         f'/scratch/python: 1: {GCC}: Syntax error: "(" unexpected',
         f'{GCC}: line 2: syntax error: unexpected end of file (expecting "}}")',
     ],
 )
 @IN_CONDA
-def test_a_script_of_conda_that_ends_the_images_shell_is_named(request_: Request, last: str) -> None:
+def test_a_script_of_conda_that_ends_the_images_shell_is_named(request_: Request, reason: str) -> None:
     made = in_image(request_, "generic", conda=CONDA)
-    assert explained(made, f"WARNING: no GPU here\n{last}", 2) == f"{STOPPED}{last}"
+    said = f"WARNING: no GPU here\n{reason}\n/bin/sh ends in {GCC}"
+    assert explained(made, said, 2) == f"{STOPPED}{reason}"
+
+
+@IN_CONDA
+def test_a_script_of_conda_that_ends_in_bash_is_to_be_mended_itself(request_: Request) -> None:
+    made = in_image(request_, "generic", conda=CONDA)
+    mend = f"a script of the conda environment ends with exit code 3: mend {GCC}"
+    reason = f"{GCC}: there is no gcc"
+    assert explained(made, f"WARNING: no GPU here\n{reason}\nbash ends in {GCC}", 3) == f"{mend}: {reason}"
+    assert explained(made, f"bash ends in {GCC}", 3) == mend
+
+
+@IN_CONDA
+def test_a_script_that_only_spoke_last_is_not_blamed(request_: Request) -> None:
+    made = in_image(request_, "generic", conda=CONDA)
+    said = f"{GCC}: there is no gcc"
+    start = NO_TORCH if request_ is TWO_BY_TWO else NOT_STARTED
+    assert explained(made, said, 1) == f"{start}{said}"
 
 
 def test_a_script_that_bash_passes_over_is_not_blamed_for_what_comes_later() -> None:

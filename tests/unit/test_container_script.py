@@ -58,6 +58,25 @@ def test_folders_of_any_name_are_mounted_word_for_word(tmp_path: Path, name: str
     assert not list(tmp_path.rglob("injected"))
 
 
+@pytest.mark.parametrize("place", ["{home}", "/tmp", "{project}/work"])
+def test_a_workdir_in_place_of_an_empty_folder_is_mounted_there(harbour: Harbour, place: str) -> None:
+    place = place.format(home=harbour.engine.folder, project=harbour.project)
+    start = harbour.start("true", replace(PLAIN, workdir=place))
+    assert (start.pwd, start.mounted[place]) == (place, f"{harbour.tmpdir}/.hpcsubmit-container/work")
+
+
+def test_a_workdir_at_the_nodes_own_folder_is_refused_on_the_node(harbour: Harbour) -> None:
+    place = str(harbour.tmpdir)
+    made = harbour.plan("true", replace(PLAIN, workdir=f"{place}/."))
+    for tmpdir in (place, f"{place}/"):
+        assert harbour.engine.complaint(made, tmpdir, "prepare_container") == (
+            f"--workdir {place} and SLURM_TMPDIR share one place in the container:"
+            " write another folder, such as /workdir"
+        )
+    made = harbour.plan("true", replace(PLAIN, workdir=f"{place}/below"))
+    assert harbour.engine.complaint(made, place, "prepare_container") == ""
+
+
 @pytest.mark.parametrize("container_exec", [False, True])
 def test_the_words_of_the_command_arrive_as_they_are(harbour: Harbour, container_exec: bool) -> None:
     command = SHOW + """'a  b' "" '*' "it's" '"' '$HOME' '`id`' -n -- é 'tab\t' "$LATER" *.txt"""

@@ -17,6 +17,7 @@ from sandbox import Sandbox
 
 PLAIN = Request(time=HOUR)
 CONDA = CondaEnv(Path("/work/envs/gan"), "gan")
+ELSEWHERE = "write another folder, such as /workdir"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ def test_options_of_containers_need_an_image(sandbox: Sandbox, words: list[str])
         (["--bind", "/a,/b"], "--bind cannot be '/a,/b'", "neither holds a comma"),
         (["--workdir", "work"], "--workdir cannot be 'work'", "write a folder inside the container, such as"),
         (["--workdir", "/"], "--workdir cannot be '/'", "such as /workdir"),
+        (["--workdir", "//x/.."], "--workdir cannot be '//x/..'", "such as /workdir"),
         (["--workdir", "/a:b"], "--workdir cannot be '/a:b'", "such as /workdir"),
         (["--workdir", "/a\nb"], "--workdir cannot be '/a\\nb'", "such as /workdir"),
         (["--pass-env", "A=b"], "--pass-env cannot be 'A=b'", "write the name of a variable"),
@@ -131,6 +133,40 @@ def test_mounts_of_the_file_and_a_workdir_that_is_typed_must_be_apart_too(sandbo
     shared = "--bind /usr:/w and --workdir /w share one place in the container"
     assert said.error == f"{shared}, with what {file} says"
     assert said.hint == "give each a place of its own there"
+
+
+@pytest.mark.parametrize(
+    ("place", "what", "hint"),
+    [
+        ("/home/u/gan", "the project", f"leave it out to start there, or {ELSEWHERE}"),
+        ("//home/u/./gan", "the project", f"leave it out to start there, or {ELSEWHERE}"),
+        ("/scratch/u/gan", "the scratch folder", ELSEWHERE),
+        ("/work/envs/gan", "the conda environment", ELSEWHERE),
+    ],
+)  # fmt: skip
+def test_a_workdir_where_every_job_of_the_project_has_something_is_refused(
+    place: str, what: str, hint: str
+) -> None:
+    with pytest.raises(HpcSubmitError) as raised:
+        in_image(replace(PLAIN, workdir=place), "generic", conda=CONDA)
+    assert raised.value.message == f"--workdir {place} and {what} share one place in the container"
+    assert raised.value.hint == hint
+
+
+def test_a_workdir_at_the_project_is_an_error_before_anything_is_made(sandbox: Sandbox) -> None:
+    sif(sandbox.project / "gan.sif")
+    place = str(sandbox.project)
+    said = sandbox.refuses("-s", "gan.sif", "--workdir", place)
+    assert said.error == f"--workdir {place} and the project share one place in the container"
+    assert said.hint == f"leave it out to start there, or {ELSEWHERE}"
+
+
+@pytest.mark.parametrize(
+    "place", ["/home/u/gan/work", "/home/u", "/scratch/u/gan/w", "/scratch", "/tmp", "/work/envs/gan"]
+)
+def test_a_workdir_elsewhere_is_where_the_program_starts(place: str) -> None:
+    assert container(replace(PLAIN, workdir=place)).workdir == place
+    assert container(replace(PLAIN, workdir=f"/{place}/x/..")).workdir == place
 
 
 RENAME = "rename the folder: no colons, no commas, no blanks at its ends"

@@ -74,7 +74,7 @@ RIGHT = [
     "clusters: {plai: {gpus: 4, command: python a.py}, cedar: {account: rrg-kevinlb}}\n",
     "profiles: {fir: {account: def-x, gpu_option: gpus-per-node, max_time: '7-00:00:00', loopback: null}}\n",
     "sbatch-arg: [--mail-type=END, --exclusive]\n",
-    "profiles: {plai: {environment: {NCCL_COLLNET_ENABLE: 0, NCCL_DEBUG: INFO, A: 'yes'}}}\n",
+    "profiles: {plai: {environment: {NCCL_COLLNET_ENABLE: 0, LEVEL: 0.5, NCCL_DEBUG: INFO, A: 'yes'}}}\n",
 ]
 
 
@@ -104,7 +104,6 @@ WRONG = [
     "profiles: {plai: {scheduler: pbs}}",
     "profiles: {plai: {max_time: 1h}}",
     "profiles: {plai: {environment: {NCCL_DEBUG: yes}}}",
-    "profiles: {plai: {environment: {A: 1.5}}}",
     "profiles: {plai: {environment: {A-B: 1}}}",
     "profiles: {plai: 3}",
     "clusters: {plai: {gpu: 2}}",
