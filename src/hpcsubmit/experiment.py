@@ -3,7 +3,6 @@
 import re
 import shlex
 from dataclasses import replace
-from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 
 from hpcsubmit.errors import HpcSubmitError
@@ -63,11 +62,15 @@ class Command:
     @property
     def starts_wandb_agent(self) -> bool:
         """Whether it is `wandb agent ...` or `python -m wandb agent ...`, -m after options such as -u."""
+        words = [_shown(word) for word in self.words]
+        if "agent" not in words:
+            return False
         if not self.python_word:
-            program = PurePosixPath(self.program).name
-            return program == "wandb" and _literals(self.words[1:2]) == ["agent"]
-        arguments = dropwhile(_is_interpreter_option, self.words[1:])
-        return _literals(tuple(arguments)[:3]) == ["-m", "wandb", "agent"]
+            return PurePosixPath(words[0]).name == "wandb" and words[1] == "agent"
+        from hpcsubmit.trial import python_runs  # late: few commands name an agent
+
+        run = python_runs(words[1:])
+        return run is not None and run[:2] == ("module", "wandb") and words[run.at + 2 :][:1] == ["agent"]
 
     def without_flags(self, names: tuple[str, ...]) -> "Command":
         """Remove `--x V` and `--x=V` for each name `--x`, up to a bare `--`, and nothing else.
@@ -165,14 +168,6 @@ def _check_program(word: Word, source: Path) -> None:
 def _shown(word: Word) -> str:
     """Show the word's value where it is known now, otherwise its source less the quotes around it."""
     return word.raw.strip("\"'") if word.literal is None else word.literal
-
-
-def _literals(words: tuple[Word, ...]) -> list[str | None]:
-    return [word.literal for word in words]
-
-
-def _is_interpreter_option(word: Word) -> bool:
-    return word.literal != "-m" and word.begins_with("-")
 
 
 def _is_value(word: Word) -> bool:

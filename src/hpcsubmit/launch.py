@@ -165,10 +165,13 @@ _STRATEGIES = (
 
 def own_launcher(command: Command) -> int:
     """Say how many words of the command are `accelerate launch`, or python and that module; 0 for none."""
-    words = _literals(command.words[:3])
-    if command.python_word and words[1:] == ["-m", "accelerate.commands.launch"]:
-        return 3
-    return 2 if PurePosixPath(command.program).name == "accelerate" and words[1:2] == ["launch"] else 0
+    if not command.python_word:
+        named = PurePosixPath(command.program).name == "accelerate"
+        return 2 if named and command.words[1:] and command.words[1].literal == "launch" else 0
+    from hpcsubmit.trial import python_runs  # late: for accelerate alone
+
+    run = python_runs([_text(word) for word in command.words[1:]])
+    return run.at + 2 if run and run[:2] == ("module", "accelerate.commands.launch") else 0
 
 
 def _accelerate_launch(command: Command, launcher: int) -> Program:
@@ -193,7 +196,7 @@ def _accelerate_launch(command: Command, launcher: int) -> Program:
         launcher=command.words[:launcher],
         arguments=words,
         own_strategy=not set(_STRATEGIES).isdisjoint(options),
-        python=python if launcher == 2 else command.words[0],
+        python=command.words[0] if command.python_word else python,
     )
 
 
@@ -239,7 +242,3 @@ def mpi_flavours(said: str) -> tuple[str, ...]:
 
 def _words(*literals: str) -> tuple[Word, ...]:
     return tuple(Word(raw=literal, literal=literal) for literal in literals)
-
-
-def _literals(words: tuple[Word, ...]) -> list[str | None]:
-    return [word.literal for word in words]

@@ -164,6 +164,11 @@ def test_a_launcher_needs_something_to_run(kind: JobKind, command: str) -> None:
         ("accelerate launch -m gan --machine_rank 1", "accelerate launch ... -m gan --machine_rank 1", False),
         ("/opt/bin/accelerate launch main.py", "/opt/bin/accelerate launch ... main.py", False),
         (
+            "python -u -W ignore -m accelerate.commands.launch main.py",
+            "python -u -W ignore -m accelerate.commands.launch ... main.py",
+            False,
+        ),
+        (
             "/opt/bin/python -m accelerate.commands.launch --fp8_format HYBRID main.py",
             "/opt/bin/python -m accelerate.commands.launch ... --fp8_format HYBRID main.py",
             False,
@@ -183,6 +188,7 @@ def test_accelerate_starts_the_commands_python_or_what_the_user_gives_it(
         ("python3 main.py", "python3"),
         ("accelerate launch main.py", "python"),
         ("/opt/bin/python -m accelerate.commands.launch main.py", "/opt/bin/python"),
+        ("/opt/bin/python -um accelerate.commands.launch main.py", "/opt/bin/python"),
     ],
 )
 def test_the_python_of_accelerates_ranks_is_known(command: str, python: str) -> None:
