@@ -2,12 +2,13 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
 
 from hpcsubmit.cli.asked import OPTIONS
-from hpcsubmit.cli.options import GreedyCommand, Value, parse_name
+from hpcsubmit.cli.options import GreedyCommand, Option, Value, parse_name
 from hpcsubmit.cli.packing import data_text, pack_in_view
 from hpcsubmit.cli.settled import settled
 from hpcsubmit.cli.table import align
@@ -18,7 +19,7 @@ from hpcsubmit.place import look_around, scratch
 from hpcsubmit.prepare import look_at_data, packed_data
 from hpcsubmit.request import Request
 from hpcsubmit.staging.sets import PackedSet, packed_sets
-from hpcsubmit.values import Walltime, bytes_text
+from hpcsubmit.values import Walltime, bytes_text, positive_int
 
 _ANY = Walltime(seconds=1)  # a job's time says nothing about its data
 
@@ -91,7 +92,12 @@ command = GreedyCommand(
             help="What to pack: paths relative to $SCRATCH/PROJECT. --data itself may be left out. "
             "Without any: what hpcsubmit.yaml says.",
         ),
-        *(option for option in OPTIONS if option.name in ("num_nodes", "data_transfer", "data_compress")),
+        Option(
+            ["-n", "--num-nodes"], also=["--num_nodes", "-N", "--nodes"], default=1, show_default=True,
+            type=Value("integer", partial(positive_int, option="--num-nodes")),
+            help="Nodes of the job to come: for many of them small files are packed in another way.",
+        ),
+        *(option for option in OPTIONS if option.name in ("data_transfer", "data_compress")),
         click.Option(
             ["--cluster"], type=Value("name", parse_name("--cluster")),
             help="The profile, if not of the cluster here.",
