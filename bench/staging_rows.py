@@ -100,7 +100,7 @@ class Staging(NamedTuple):
             self._copying("cp -r", source, "cp", "-r", source, out),
             self._copying("rsync -a", source, "rsync", "-a", f"{source}/", f"{out}/"),
             self._copying("Python's tarfile", source, sys.executable, "-c", _TARFILE_CREATE, out, source),
-            self._row("hpcsubmit: look and pack for a broadcast", lambda: self.pack_anew("pack-to-send")),
+            self._row("hpcsubmit: look and pack for a broadcast", self._pack_to_send),
             self._row("hpcsubmit: look and pack", self.pack_anew),
         ]
         return compared(tar, rows, aim)
@@ -115,6 +115,7 @@ class Staging(NamedTuple):
             self._to_node("cp -r", source, "cp", "-r", source, "{}"),
             self._to_node("rsync -a", source, "rsync", "-a", source, "{}/"),
             self._to_node("Python's tarfile", whole, sys.executable, "-c", _TARFILE_EXTRACT, whole, "{}"),
+            self._row("hpcsubmit: unpack what is packed for a broadcast", self._unpack_sent),
             self._row("hpcsubmit: unpack", self._unpack),
         ]
         return compared(tar, rows, aim)
@@ -177,6 +178,18 @@ class Staging(NamedTuple):
         """Pack the set as if it had never been."""
         shutil.rmtree(self.store, ignore_errors=True)
         return self.pack(what)
+
+    def _pack_to_send(self) -> float:
+        """Pack the set for a broadcast; the others find it packed as usual."""
+        took = self.pack_anew("pack-to-send")
+        self.pack_anew()
+        return took
+
+    def _unpack_sent(self) -> float:
+        self.pack_anew("pack-to-send")
+        took = self._unpack()
+        self.pack_anew()
+        return took
 
     def _pack_change(self) -> float:
         """Change one file, and pack; archives that are left over go with the next packing anew."""
