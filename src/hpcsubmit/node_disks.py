@@ -36,7 +36,7 @@ class Load(NamedTuple):
     def is_one_archive(self) -> bool:
         """Whether one archive is much of it: a single large file, for which a broadcast has no rounds."""
         largest = max(self.sizes, default=0)
-        return largest > _ROUND and 4 * largest > sum(self.sizes)
+        return largest > _ROUND and 4 * largest > self.room * 1024
 
 
 class PackedData(NamedTuple):

@@ -26,7 +26,8 @@ def check_variables(values: object, path: Path, above: Keys = ()) -> None:
         if not text or (_is_number(value) and text == str(value)):
             continue
         lines = read_yaml_lines(path)[1]
-        line = next(lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in lines)
+        above_it = (keys[:end] for end in range(len(keys), 0, -1))
+        line = next((lines[each] for each in above_it if each in lines), 1)  # a `<<` may bring all of it
         place = ", ".join((f"{path}", f"line {line}", *([".".join(above)] if above else [])))
         raise HpcSubmitError(
             f"{place}: field '{_FIELD}': {name} is {text}, which YAML reads as {_read_as(value)}",

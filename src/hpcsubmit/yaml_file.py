@@ -65,14 +65,17 @@ def plain_scalar(path: Path, keys: tuple[str, ...]) -> str | None:
     return str(node.value) if getattr(node, "id", "") == "scalar" and not node.style else None
 
 
-def _behind(node: Any, key: str) -> Any:
+def _behind(node: Any, key: str, above: tuple[Any, ...] = ()) -> Any:
     """The node behind a key of a mapping, or of the mappings that `<<` merges into it."""
     if getattr(node, "id", "") == "sequence":  # of merged mappings: the first that has it counts
-        return next(filter(None, (_behind(each, key) for each in node.value)), None)
-    if getattr(node, "id", "") != "mapping":
+        return next(filter(None, (_behind(each, key, above) for each in node.value)), None)
+    if getattr(node, "id", "") != "mapping" or node in above:
         return None
-    below = {str(name.value): value for name, value in node.value}
-    return below[key] if key in below else _behind(below.get("<<"), key)
+    for name, value in reversed(node.value):
+        if name.value == key and not name.tag.endswith(":merge"):
+            return value
+    merged = [value for name, value in reversed(node.value) if name.tag.endswith(":merge")]
+    return next(filter(None, (_behind(each, key, (*above, node)) for each in merged)), None)
 
 
 def _root(path: Path) -> Any:

@@ -197,13 +197,15 @@ launch_trial() { # runs the program of trial $_trial; the task ends with the fir
   step with_variables launch || _code=$?
   [ "$_trials_code" != 0 ] || _trials_code=$_code
   [ -z "$_stopped" ] || exit "$_trials_code" # Slurm ended it: it has no result, and runs again after a requeue
-  (with_variables record_trial "$_code" "$_began")
+  record_trial "$_code" "$_began"
 }
 
 record_trial() { # EXIT_CODE BEGAN
-  local _run_dir=$_records/$_trial
+  local _run_dir=$_records/$_trial _run=${WANDB_RUN_ID:-}
+  local _item
+  for _item in "${_variables[@]}"; do [ "${_item%%=*}" != WANDB_RUN_ID ] || _run=${_item#*=}; done
   printf '%s\n' "code=$1" "started=$2" "ended=$(date -u +%Y-%m-%dT%H:%M:%SZ)" "host=$SLURMD_NODENAME" \
-    "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "wandb=${WANDB_RUN_ID:-}" | record trial
+    "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "wandb=$_run" | record trial
 }
 
 take_words() { # FILE: variables, then the words of a launcher, then those of the program; each ends with a NUL

@@ -230,7 +230,7 @@ start_rank() { # RANK WORDS
 }
 
 fill() { # WORD: into _filled; ${NAME} is a shell's own
-  local _open="\${" _kept=$'$\1'
+  local _open="\${" _kept=$'$\2'
   _filled=${1//"$_open"/"$_kept"}
   _filled=${_filled//\{rank\}/"$RANK"}
   _filled=${_filled//\{local_rank\}/"$LOCAL_RANK"}

@@ -305,7 +305,12 @@ if [ -e "$CONDA_PREFIX/conda-meta/state" ] || [ -e "$CONDA_PREFIX/etc/conda/env_
 fi
 shift 2
 _shell=${BASH_VERSION:+bash}
-trap "echo \"${_shell:-/bin/sh} ends in \$_script\" >&2" EXIT
+_ended() { # a script must not end the program, nor seem to be it
+  _code=$?
+  printf "\n%s\n" "${_shell:-/bin/sh} ends in $_script" >&2
+  [ "$_code" != 0 ] || exit 1
+}
+trap _ended EXIT
 for _script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ ! -r "$_script" ] || . "$_script"; done
 trap - EXIT
 case ":${LD_LIBRARY_PATH:-}:" in # --nv puts the driver there
@@ -348,7 +353,7 @@ try_container() { # on a node: whether the image starts there, and has what the 
 explain() { # EXIT_CODE [WHAT]: what the engine or a program of the image said, and what to do
   local last before
   said=${said:-exit code $1} last=${said##*$'\n'}
-  before=${said%"$last"} before=${before%$'\n'} before=${before##*$'\n'}
+  before=${said%"$last"} before=${before%$'\n'} before=${before%$'\n'} before=${before##*$'\n'}
   case $last in
     '/bin/sh ends in '*)
       complain "$_image has no bash, and its /bin/sh stops at a script of the conda environment: install bash there:" \

@@ -321,7 +321,10 @@ unpack_archive() { # NAME SIZE MEMBERS
   [ -r "$1" ] || complain "$1 is not there or cannot be read"
   size=$(($(wc -c <"$1")))
   [ "$size" = "$2" ] || complain "$1 has $size bytes, and should have $2"
-  said=$(open_archive "$1" 2>&1 >"$list") || complain "$1: ${said%%$'\n'*}"
+  said=$(open_archive "$1" 2>&1 >"$list") || {
+    said=${said#$'\n'} # gzip begins with one
+    complain "$1: ${said%%$'\n'*}"
+  }
   members=$(($(wc -l <"$list")))
   rm -f "$list"
   [ "$members" != 0 ] || members=$(grep -c '^x ' <<<"$said") # macOS: its tar names them on stderr
@@ -331,7 +334,7 @@ unpack_archive() { # NAME SIZE MEMBERS
 
 open_archive() { # NAME: a line for every member
   case $1 in
-    *.gz) gzip -dc "$1" | tar -xpvof - -C "$below" ;;
+    *.gz) "$(command -v pigz || command -v gzip)" -dc "$1" | tar -xpvof - -C "$below" ;;
     *.zst) zstd -dcq "$1" | tar -xpvof - -C "$below" ;;
     *) tar -xpvof "$1" -C "$below" ;;
   esac

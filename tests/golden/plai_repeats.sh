@@ -258,7 +258,7 @@ seeded() { # WORDS: with this task's seed for {seed}
 }
 
 fill() { # WORD: into _filled; ${NAME} is a shell's own
-  local _open="\${" _kept=$'$\1'
+  local _open="\${" _kept=$'$\2'
   _filled=${1//"$_open"/"$_kept"}
   _filled=${_filled//\{seed\}/"$_seed"}
   _filled=${_filled//"$_kept"/"$_open"}
@@ -291,9 +291,9 @@ launch_trial() { # runs the program of trial $_trial; the task ends with the fir
 }
 
 record_trial() { # EXIT_CODE BEGAN
-  local _run_dir=$_records/$_trial
+  local _run_dir=$_records/$_trial _run=${WANDB_RUN_ID:-}
   printf '%s\n' "code=$1" "started=$2" "ended=$(date -u +%Y-%m-%dT%H:%M:%SZ)" "host=$SLURMD_NODENAME" \
-    "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "wandb=${WANDB_RUN_ID:-}" | record trial
+    "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" "wandb=$_run" | record trial
 }
 
 run_trial() {

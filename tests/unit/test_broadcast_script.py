@@ -1,5 +1,6 @@
 """A broadcast in real bash: what it needs of a node's disk, and when that is looked at."""
 
+import gzip
 import os
 import re
 import subprocess
@@ -143,6 +144,25 @@ def test_room_is_looked_at_before_anything_is_sent_and_is_what_the_plan_says(
     found = sorted(path.stat().st_size for path in (tmp_path / "disk" / "datasets").iterdir())
     assert found == sorted(int(size * MIB) for size in mebibytes)
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["datasets"], "the inbox is gone"
+
+
+@pytest.mark.parametrize("transfer", ["direct", "broadcast"])
+def test_the_reason_that_gzip_gives_is_told(tmp_path: Path, transfer: str) -> None:
+    node = node_with(tmp_path, 0.1)
+    whole = tmp_path / "archives" / "0.tar"
+    content = bytearray(
+        gzip.compress(whole.read_bytes(), 0)
+    )  # stored, as files are where headers alone are compressed
+    content[len(content) // 2] ^= 1
+    (tmp_path / "archives" / "0.lean.tar.gz").write_bytes(content)
+    manifest = tmp_path / "set.manifest"
+    line = manifest.read_text().splitlines()[1]
+    manifest.write_text(manifest.read_text().replace(line, f"0.lean.tar.gz {len(content)} 2"))
+    done = node.stage_in(transfer, 99999)
+    assert done.returncode == 1
+    assert re.search(
+        r"^hpcsubmit: n1: 0\.lean\.tar\.gz: (gzip|pigz): .*(crc|corrupted)", done.stderr, re.MULTILINE
+    ), done.stderr
 
 
 def test_a_single_large_file_is_there_twice_for_a_while_and_once_where_each_node_reads_it(

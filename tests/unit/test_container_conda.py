@@ -82,6 +82,7 @@ def test_scripts_that_are_written_for_bash_run_in_the_images_bash(env: Environme
 SCRIPTS = {
     "echo no gcc here >&2\nexit 3": "no gcc here",
     'echo "$CONDA_PREFIX/etc/conda/activate.d/tool.sh: no gcc" >&2\nexit 3': "{script}: no gcc",
+    'printf "no newline" >&2\nexit 3': "no newline",
     "exit 3": "",
 }
 
@@ -95,7 +96,15 @@ def test_a_script_that_ends_the_images_bash_is_to_be_mended(env: Environment, sc
     assert env.tried() == (f"{mend}: {reason}" if reason else mend)
 
 
-@pytest.mark.parametrize("script", [FUNCTION, *SCRIPTS], ids=["function", "says", "names itself", "silent"])
+def test_a_script_that_ends_the_shell_does_not_pass_for_the_program(env: Environment) -> None:
+    path = env.scripts / "tool.sh"
+    path.write_text("exit 0\n")
+    assert env.tried() == f"a script of the conda environment ends with exit code 1: mend {path}"
+
+
+@pytest.mark.parametrize(
+    "script", [FUNCTION, *SCRIPTS], ids=["function", "says", "names itself", "no newline", "silent"]
+)
 def test_a_script_that_ends_the_shell_of_an_image_without_bash_asks_for_one(
     env: Environment, script: str
 ) -> None:

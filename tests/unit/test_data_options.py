@@ -1,5 +1,6 @@
 """--data and --collect on the command line: what is asked, shown and refused before anything is made."""
 
+import re
 import signal
 import subprocess
 import time
@@ -189,6 +190,24 @@ def test_stage_packs_as_the_job_that_is_described_would(
         names = [line.split()[0] for line in manifests(scratch)[0].read_text().splitlines()[1:-1]]
         assert {name.partition(".")[2] for name in names} == {suffix[1:]}
     assert "packed already" in said.stderr
+
+
+def test_a_broadcast_of_small_files_that_were_packed_for_one_node_says_what_would_make_it_smaller(
+    sandbox: Sandbox, scratch: Path
+) -> None:
+    for number in range(800):
+        (scratch / "datasets" / "d1" / str(number)).write_bytes(bytes(4096))
+    how = "  transfer           one node reads, sbcast sends to all"
+    assert sandbox.hpcsubmit("stage", "datasets").code == 0
+    said = sandbox.hpcsubmit("--dry-run", "--data", "datasets", "-n", "8").stderr
+    assert re.search(
+        rf"^{how} \(--data-compress headers sends up to (1[1-9]|2[0-9]|3[0-9]) % less\)$", said, re.M
+    )
+    for words in (("--data-compress", "none"), ("--data-compress", "headers")):
+        said = sandbox.hpcsubmit("--dry-run", "--data", "datasets", "-n", "8", *words).stderr
+        assert f"{how}\n" in said
+    assert sandbox.hpcsubmit("stage", "two words", "-n", "8").code == 0
+    assert f"{how}\n" in sandbox.hpcsubmit("--dry-run", "--data", "two words", "-n", "8").stderr
 
 
 def test_stage_refuses_data_that_the_job_would_refuse(sandbox: Sandbox, scratch: Path) -> None:

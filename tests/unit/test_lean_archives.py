@@ -53,7 +53,7 @@ def test_uncompressed_it_is_the_plain_archive_to_the_last_bit(data: Data) -> Non
     (data.scratch / "data/link").symlink_to("sizes/512")
     data.write(f"data/{'long' * 40}/{'name' * 40}", b"x" * 5)
     data.staged(compress="none")
-    data.staged(compress="headers")
+    data.staged(compress="headers", compressors=["gzip"])
     plain, lean = archives(data, PLAIN), archives(data, LEAN)
     assert {key: gzip.decompress(content) for key, content in lean.items()} == plain
     assert plain
@@ -61,7 +61,7 @@ def test_uncompressed_it_is_the_plain_archive_to_the_last_bit(data: Data) -> Non
 
 def test_gzip_finds_it_whole_and_notices_a_changed_byte(data: Data, tmp_path: Path) -> None:
     small_files(data, 20)
-    data.staged(compress="headers")
+    data.staged(compress="headers", compressors=["gzip"])
     (first, _) = sorted(archives(data, LEAN).values(), key=len, reverse=True)
     copy = tmp_path / "copy.gz"
     for content, code in ((first, 0), (first[:5000] + bytes([first[5000] ^ 1]) + first[5001:], 1)):
@@ -71,7 +71,7 @@ def test_gzip_finds_it_whole_and_notices_a_changed_byte(data: Data, tmp_path: Pa
 
 def test_small_files_hardly_grow(data: Data) -> None:
     small_files(data, 2000)
-    data.staged(compress="headers")
+    data.staged(compress="headers", compressors=["gzip"])
     data.staged(compress="none")
     content = 2000 * 4096
     assert sum(map(len, archives(data, LEAN).values())) < 1.05 * content
@@ -81,15 +81,15 @@ def test_small_files_hardly_grow(data: Data) -> None:
 def test_a_large_file_that_has_an_archive_for_itself_stays_as_it_is(data: Data) -> None:
     small_files(data, 20)
     os.truncate(data.write("data/large"), LARGE)
-    snapshot = data.look(compress="headers")
+    snapshot = data.look(compress="headers", compressors=["gzip"])
     sizes = sorted(archive.size for archive in data.pack(snapshot).archives)
     assert sizes[-1] > LARGE
     assert len(archives(data, PLAIN)) == 1
     assert len(archives(data, LEAN)) == 2, "the small files, and the folders"
-    again = data.look(compress="headers")
+    again = data.look(compress="headers", compressors=["gzip"])
     assert again.fresh
     (data.store.archives / next(data.store.archives.glob("*.tar")).name).unlink()
-    assert data.look(compress="headers").to_pack.archives == 1
+    assert data.look(compress="headers", compressors=["gzip"]).to_pack.archives == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_large_file_that_has_an_archive_for_itself_stays_as_it_is(data: Data) 
         ("auto", [], True, 4096, {PLAIN}),
         ("auto", ["gzip"], True, 100_000, {PLAIN}),
         ("none", ["gzip"], True, 4096, {PLAIN}),
-        ("headers", [], False, 4096, {LEAN}),
+        ("headers", ["gzip"], False, 4096, {LEAN}),
         ("headers", ["gzip"], False, 100_000, {PLAIN, LEAN}),
     ],
 )
@@ -112,6 +112,28 @@ def test_headers_are_compressed_for_a_broadcast_of_small_files_or_where_it_is_as
     small_files(data, 50, size)
     snapshot = data.look(compress=compress, compressors=compressors)
     assert suffixes(snapshot, data, broadcast=broadcast) == expected
+
+
+@pytest.mark.parametrize(("text", "suffix"), [(False, LEAN), (True, ".tar.gz")])
+def test_a_slow_file_system_is_worth_a_tool_where_it_gains_more_than_the_headers(
+    data: Data, text: bool, suffix: str
+) -> None:
+    content = b"the same words again, and again\n" * 128
+    for number in range(300):
+        data.write(f"data/{number}", content if text else os.urandom(4096))
+    snapshot = data.look(compress="auto", compressors=["gzip"])
+    manifest = data.pack(snapshot, 50, broadcast=True)
+    assert {archive.name.partition(".")[2] for archive in manifest.archives} == {suffix[1:]}
+
+
+def test_nodes_without_gzip_are_told_of_before_anything_is_packed(data: Data) -> None:
+    small_files(data, 5)
+    with pytest.raises(HpcSubmitError) as caught:
+        data.look(compress="headers", compressors=["zstd"])
+    assert caught.value.message == "--data-compress headers: the nodes have no gzip to unpack with"
+    assert caught.value.hint == (
+        "if they have, name it in the profile: compressors: [gzip]; otherwise use --data-compress none"
+    )
 
 
 @pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
@@ -131,10 +153,10 @@ def test_what_is_packed_for_one_way_serves_the_other(data: Data, first: bool, th
 def test_a_change_keeps_the_archives_that_are_still_right(data: Data) -> None:
     small_files(data, 20)
     os.truncate(data.write("data/large"), LARGE)
-    data.staged(compress="headers")
+    data.staged(compress="headers", compressors=["gzip"])
     before = data.archives()
     data.write("data/0/00000.bin", b"other")
-    snapshot = data.look(compress="headers")
+    snapshot = data.look(compress="headers", compressors=["gzip"])
     assert snapshot.to_pack.archives == 1
     data.pack(snapshot)
     after = data.archives()
@@ -147,7 +169,7 @@ def test_a_change_keeps_the_archives_that_are_still_right(data: Data) -> None:
 def test_a_file_that_changes_while_it_is_read_is_an_error(data: Data, name: str, size: int) -> None:
     small_files(data, 60)
     data.write("data/some", os.urandom(100_000))
-    snapshot = data.look(compress="headers")
+    snapshot = data.look(compress="headers", compressors=["gzip"])
     os.truncate(data.scratch / name, size)
     with pytest.raises(HpcSubmitError, match="changes while it is read"):
         data.pack(snapshot)
@@ -157,7 +179,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(data: Data, name: str,
 
 def test_progress_counts_what_is_read_and_not_what_is_written(data: Data) -> None:
     small_files(data, 300)
-    snapshot = data.look(compress="headers")
+    snapshot = data.look(compress="headers", compressors=["gzip"])
     data.pack(snapshot)
     total = sum(shard.size for shard in snapshot.shards)
     assert data.told.steps[-1] == (total, total)

@@ -7,7 +7,7 @@ import pytest
 
 from golden.cases import context, shipped
 from hpcsubmit.errors import HpcSubmitError
-from hpcsubmit.node_disks import PackedData
+from hpcsubmit.node_disks import Load, PackedData
 from hpcsubmit.plan import Plan, plan
 from hpcsubmit.request import Request
 from hpcsubmit.values import Memory, Walltime
@@ -56,6 +56,12 @@ def test_a_broadcast_is_chosen_where_its_rounds_fit_too(
     disk: str | None, data: int, expected: tuple[str | None, str]
 ) -> None:
     assert chosen(planned(disk, data=data)) == expected
+
+
+def test_how_the_others_are_compressed_does_not_make_a_large_file_larger() -> None:
+    for others in (910 * MIB, 400 * MIB):
+        assert not Load(1200 * 1024, (290 * MIB, others)).is_one_archive
+        assert Load(1100 * 1024, (290 * MIB, others)).is_one_archive
 
 
 def test_few_nodes_read_themselves_whatever_fits() -> None:

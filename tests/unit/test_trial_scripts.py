@@ -280,6 +280,14 @@ def test_a_variable_that_bash_cannot_set_is_told_and_the_program_does_not_start(
     assert told(node) == []
 
 
+def test_a_trial_that_cannot_start_is_recorded_and_the_next_one_runs(node: TaskNode) -> None:
+    node.desk.file(TEN + "command: [/usr/bin/env, UID=0, python, '${program}', '${args}']\n")
+    node.desk.submits(*OFFLINE, "--trials-per-task", "2")
+    assert node.run(1) == 1
+    assert [node.trial(number)["code"] for number in (1, 2)] == ["1", "1"]
+    assert all(node.trial(number)["wandb"] for number in (1, 2))
+
+
 def test_seeds_of_a_sweep_reach_the_program_and_its_words(node: TaskNode) -> None:
     node.desk.file(TEN + "command: [python, '${program}', '${args}', '--seed={seed}']\n")
     node.desk.submits(*OFFLINE, "--seeds", "11,12", "--trials-per-task", "2")

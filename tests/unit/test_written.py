@@ -82,6 +82,10 @@ SHARED = [
     "profiles:\n  base: {environment: &all {A: 1:30}}\n  mine:\n    environment: {<<: [{C: 2}, *all]}\n",
     "profiles:\n  base: {environment: &all {A: 1:30}}\n  mine: &mine\n    <<: {environment: *all}\n",
     "profiles:\n  base: {environment: {B: &one 1:30}}\n  mine:\n    environment: {A: *one}\n",
+    "profiles:\n  mine:\n    environment:\n      <<: {A: 1:30}\n      <<: {B: 3}\n",
+    "profiles:\n  mine:\n    environment:\n      !!merge x: {A: 1:30}\n",
+    "profiles:\n  mine:\n    environment: &own\n      <<: [*own, {A: 1:30}]\n",
+    "# A merge at the top:\n\n<<: {profiles: {mine: {environment: {A: 1:30}}}}\n",
 ]
 
 
@@ -91,7 +95,7 @@ def test_what_stands_elsewhere_in_the_file_is_found_there(sandbox: Sandbox, text
     sandbox.write(text, file)
     said = sandbox.refuses("--cluster", "mine")
     assert re.fullmatch(
-        rf"{re.escape(str(file))}, line [34], profiles\.mine: field 'environment': "
+        rf"{re.escape(str(file))}, line [1345], profiles\.mine: field 'environment': "
         "A is 1:30, which YAML reads as 90",
         said.error,
     )

@@ -13,10 +13,13 @@ from hpcsubmit.staging.pack import pack
 from hpcsubmit.staging.progress import progress_text
 from hpcsubmit.staging.sample import Transfer
 from hpcsubmit.staging.snapshot import Snapshot
+from hpcsubmit.staging.suffixes import PLAIN
 from hpcsubmit.values import bytes_text
 
 _BETWEEN = 0.1
 """Seconds between two states of the bar."""
+_MUCH, _MUCH_OF_ALL = 1_000_000, 10
+"""Bytes of headers, and percent of archives, that are worth a word."""
 
 
 class Bar:
@@ -74,3 +77,15 @@ def data_text(snapshot: Snapshot) -> str:
     if snapshot.fresh:
         return f"{what}; packed already"
     return f"{what}; to be packed: {left.archives} of {left.of} archives, {bytes_text(left.bytes)}"
+
+
+def transfer_text(way: StageIn, snapshot: Snapshot) -> str:
+    """Say how data come to the nodes, and what would make a broadcast of plain archives smaller."""
+    if way.transfer != "broadcast":
+        return "every node reads the archives"
+    headers = sum(snapshot.sizes) - snapshot.bytes
+    less = 100 * headers // sum(snapshot.sizes)
+    possible = snapshot.mode.startswith("auto") and "gzip" in snapshot.compressors
+    pays = snapshot.suffix == PLAIN and possible and headers >= _MUCH and less >= _MUCH_OF_ALL
+    better = f" (--data-compress headers sends up to {less} % less)"
+    return "one node reads, sbcast sends to all" + better * pays

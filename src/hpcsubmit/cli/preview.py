@@ -134,7 +134,7 @@ def _data(prepared: Prepared) -> list[tuple[str, str]]:
     """What comes to the nodes' disks, and how."""
     if prepared.snapshot is None or prepared.plan.data is None:
         return []
-    from hpcsubmit.cli.packing import data_text  # late: for data alone
+    from hpcsubmit.cli.packing import data_text, transfer_text  # late: for data alone
 
-    how = {"direct": "every node reads the archives", "broadcast": "one node reads, sbcast sends to all"}
-    return [("data", data_text(prepared.snapshot)), ("transfer", how[prepared.plan.data.transfer])]
+    how = transfer_text(prepared.plan.data, prepared.snapshot)
+    return [("data", data_text(prepared.snapshot)), ("transfer", how)]

@@ -109,6 +109,6 @@ command = GreedyCommand(
         click.Option(["--dry-run"], is_flag=True, help="Only say what there is to pack."),
     ],
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Pack data ahead of any job, exactly as a submission with the same --data would: it then finds them "
-    "packed, unless they have changed.",
+    help="Pack data ahead of any job, exactly as a submission with the same options would: it then finds "
+    "them packed, unless they have changed.",
 )  # fmt: skip

@@ -18,12 +18,13 @@ from hpcsubmit.staging.archive import write_archive
 from hpcsubmit.staging.lean_sink import LeanSink
 from hpcsubmit.staging.paths import changes
 from hpcsubmit.staging.progress import Progress
-from hpcsubmit.staging.sample import LEAN, PLAIN, TOOLS, Transfer, choose_suffix, failed, suffix_of, tool_of
+from hpcsubmit.staging.sample import TOOLS, Transfer, choose_suffix, failed
 from hpcsubmit.staging.sets import Description, write_description
 from hpcsubmit.staging.shards import Shard
 from hpcsubmit.staging.sink import Sink
 from hpcsubmit.staging.snapshot import Snapshot, is_there, known_sizes, look_at
 from hpcsubmit.staging.store import DESCRIPTION, Archive, Manifest, Store, read_manifest
+from hpcsubmit.staging.suffixes import LEAN, PLAIN, suffix_of, tool_of
 
 _MOST_WORKERS = 8  # a login node is shared
 _NUMBER = 4  # bytes of a number in the queue

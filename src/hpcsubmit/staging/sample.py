@@ -16,28 +16,20 @@ from hpcsubmit.running import Filter
 from hpcsubmit.staging.paths import cannot_read
 from hpcsubmit.staging.reading import Facts
 from hpcsubmit.staging.shards import Shard
+from hpcsubmit.staging.suffixes import LEAN, PLAIN, SUFFIXES, has_many_headers
 from hpcsubmit.staging.tar_format import FILE as TAR_FILE
 from hpcsubmit.staging.tar_format import header
 from hpcsubmit.staging.walk import FILE, FORMAT, join
 
-MODES = ("auto", "none", "headers", "gzip", "zstd")
-"""What --data-compress takes."""
-PLAIN, LEAN = ".tar", ".lean.tar.gz"
-"""What archives are called that are not compressed, and those of which the headers alone are."""
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "zstd": ("zstd", "-1", "-T1", "-q", "-c"),
     "gzip": ("gzip", "-1", "-c"),
 }
-SUFFIXES = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
-"""What archives are called that a tool compressed."""
-
 _UNPACKED_RATE = {"zstd": 800, "gzip": 300}
 """MB/s of content that one stream is taken to unpack. Seen on a machine of 2 cores: gzip 165 with text and
 360 with repetitive data; zstd 1500 and 4000 by itself, 500 with text where tar writes what it gives."""
 _NO_GAIN = 0.95
 """Data of which this share is left do not shrink: they are never compressed."""
-_MUCH = 0.05
-"""Headers that are this share of the files, or more, are worth compressing."""
 _PLACES = 16
 _PLACE = 256 << 10
 
@@ -53,23 +45,16 @@ class Transfer(NamedTuple):
     broadcast: bool = False
 
 
-def tool_of(suffix: str) -> str | None:
-    """Return the tool that makes archives of this name, None for plain ones."""
-    return next((tool for tool, ending in SUFFIXES.items() if ending == suffix), None)
+def check_tool(mode: str, compressors: Sequence[str], host: Host) -> None:
+    """Raise HpcSubmitError where a compressor was asked for that this machine does not have.
 
-
-def suffix_of(shard: Shard, suffix: str) -> str:
-    """Return how an archive is called in a set of some suffix: one of large files is none the leaner."""
-    return PLAIN if suffix == LEAN and not _has_many_headers((shard,)) else suffix
-
-
-def _has_many_headers(shards: Sequence[Shard]) -> bool:
-    content = sum(shard.content for shard in shards)
-    return sum(shard.size for shard in shards) - content >= _MUCH * content
-
-
-def check_tool(mode: str, host: Host) -> None:
-    """Raise HpcSubmitError where a compressor was asked for that this machine does not have."""
+    compressors: what the nodes unpack: where headers alone are compressed, only they need a tool.
+    """
+    if mode == "headers" and "gzip" not in compressors:
+        raise HpcSubmitError(
+            "--data-compress headers: the nodes have no gzip to unpack with",
+            "if they have, name it in the profile: compressors: [gzip]; otherwise use --data-compress none",
+        )
     if mode in TOOLS and host.which(mode) is None:
         raise HpcSubmitError(
             f"--data-compress {mode}: there is no {mode} on the PATH",
@@ -93,7 +78,7 @@ def choose_suffix(
     """
     if mode == "headers":
         return LEAN
-    lean = mode == "auto" and transfer.broadcast and "gzip" in compressors and _has_many_headers(shards)
+    lean = mode == "auto" and transfer.broadcast and "gzip" in compressors and has_many_headers(shards)
     usual = LEAN if lean else PLAIN
     asked = [mode] if mode in TOOLS else [tool for tool in TOOLS if tool in compressors and mode == "auto"]
     tools = [tool for tool in asked if host.which(tool)]
@@ -107,7 +92,13 @@ def choose_suffix(
         return SUFFIXES[mode] if left[mode] <= _NO_GAIN else PLAIN
     times = {tool: left[tool] + transfer.read_rate / _UNPACKED_RATE[tool] for tool in tools}
     best = min(times, key=times.__getitem__)
-    return SUFFIXES[best] if times[best] < 1 else usual
+    pays = times[best] < 1 and not (lean and left[best] > _NO_GAIN * _lean_share(shards))
+    return SUFFIXES[best] if pays else usual
+
+
+def _lean_share(shards: Sequence[Shard]) -> float:
+    """What is left of plain archives without their headers, which compress to nearly nothing."""
+    return sum(shard.content for shard in shards) / sum(shard.size for shard in shards)
 
 
 def _sample(shards: Sequence[Shard], scratch_dir: Path) -> bytes:

@@ -19,7 +19,8 @@ from hpcsubmit.staging.walk import Scan, scan
 class Description(NamedTuple):
     """A set when it was packed.
 
-    mode: how it was asked to be compressed; suffix: how its new archives were (.tar, .tar.gz or .tar.zst).
+    mode: how it was asked to be compressed; suffix: how its new archives were: .tar, .tar.gz, .tar.zst, or
+    .lean.tar.gz, of which those with few headers are plain.
     files, bytes: of content; created: an aware time; host: where it was packed.
     warnings: what the user should know of the data, a line each.
     """

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from hpcsubmit.errors import HpcSubmitError
 from hpcsubmit.host import Host
 from hpcsubmit.staging.paths import cannot_read, find_data, shown
-from hpcsubmit.staging.sample import LEAN, PLAIN, check_tool, suffix_of
+from hpcsubmit.staging.sample import check_tool
 from hpcsubmit.staging.sets import descriptions, manifest_path, read_description
 from hpcsubmit.staging.shards import Shard, cut
 from hpcsubmit.staging.store import DESCRIPTION, Store, read_manifest
+from hpcsubmit.staging.suffixes import LEAN, PLAIN, suffix_of
 from hpcsubmit.staging.walk import (
     FILE,
     FOLDER,
@@ -48,7 +49,7 @@ class Snapshot(NamedTuple):
     warnings: what the user should know, a line each.
     fresh: whether they are packed, as they are now; to_pack: what has to be written otherwise.
     sizes: bytes of each archive; those before it is compressed where it is yet to be packed.
-    shards, suffix: what packing needs; suffix is None where a sample has yet to tell whether to compress.
+    shards: what packing needs. suffix: of the archives, None where a sample has yet to tell how to compress.
     """
 
     paths: tuple[str, ...]
@@ -73,14 +74,14 @@ def look(
 ) -> Snapshot:
     """Look at the data that words of --data name; changes nothing, and reads no content.
 
-    compress: a word of sample.MODES; compressors: what the cluster's nodes unpack (the profile's).
+    compress: what --data-compress takes; compressors: what the cluster's nodes unpack (the profile's).
     Raises HpcSubmitError for words that name no data (see find_data), for a compressor that is not here but
     needed, and for data that cannot be packed, or change.
     """
     paths = find_data(words, scratch_dir)
     snapshot = look_at(paths, scratch_dir, compress=compress, compressors=tuple(sorted(compressors)))
     if not snapshot.fresh:
-        check_tool(compress, host)
+        check_tool(compress, compressors, host)
     return snapshot
 
 
@@ -123,6 +124,7 @@ def _packed(
         fresh=True,
         to_pack=ToPack(0, len(manifest.archives), 0),
         sizes=tuple(archive.size for archive in manifest.archives),
+        suffix=known.suffix,
     )
 
 
