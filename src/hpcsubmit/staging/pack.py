@@ -26,6 +26,7 @@ from hpcsubmit.staging.snapshot import Snapshot, is_there, known_sizes, look_at
 from hpcsubmit.staging.store import DESCRIPTION, Archive, Manifest, Store, read_manifest
 from hpcsubmit.staging.suffixes import LEAN, PLAIN, suffix_of, tool_of
 
+_PER_CORE = 2  # one reads while another waits for its file
 _MOST_WORKERS = 8  # a login node is shared
 _NUMBER = 4  # bytes of a number in the queue
 
@@ -116,7 +117,7 @@ class _Packing(NamedTuple):
         workers = Workers()
         try:
             with workers:
-                count = min(Workers.cores(), _MOST_WORKERS, len(shards))
+                count = min(_PER_CORE * Workers.cores(), _MOST_WORKERS, len(shards))
                 workers.start(count, lambda report: self._work(shards, queue, report))
                 self._wait(workers, sum(shard.size for shard in shards), progress)
         except BaseException:
