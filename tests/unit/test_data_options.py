@@ -176,6 +176,7 @@ def test_stage_packs_ahead_and_lists_what_is_fresh(sandbox: Sandbox, scratch: Pa
         (["-n", "8"], "", ".lean.tar.gz"),
         (["-n", "8", "--data-transfer", "direct"], "", ".tar"),
         (["-n", "2", "--data-transfer", "broadcast"], "", ".lean.tar.gz"),
+        (["--data-transfer", "broadcast"], "", ".lean.tar.gz"),
         ([], "num-nodes: 8", ".lean.tar.gz"),
         ([], "profiles: {generic: {broadcast_nodes: 9}}\nnum-nodes: 8", ".tar"),
     ],

@@ -51,13 +51,19 @@ def _stage(
             f"write hpcsubmit stage PATH..., relative to {scratch_dir}, or data: [PATH] in hpcsubmit.yaml; "
             "hpcsubmit stage --list shows what is packed",
         )
-    job = Request(time=_ANY, num_nodes=asked["num_nodes"], data_transfer=asked["data_transfer"])
-    way = stage_in(job, profile, packed_data(snapshot))
+    way = stage_in(_job(asked), profile, packed_data(snapshot))
     for warning in snapshot.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(data_text(snapshot))
     if not dry_run and way:
         pack_in_view(snapshot, way, profile, host)
+
+
+def _job(asked: dict[str, Any]) -> Request:
+    """The job that the data are for; one that is to send them has several nodes, said or not."""
+    transfer = asked["data_transfer"]
+    least = 2 if transfer == "broadcast" else 1
+    return Request(time=_ANY, num_nodes=max(asked["num_nodes"], least), data_transfer=transfer)
 
 
 def _list(sets: list[PackedSet], now: datetime) -> str:
