@@ -30,9 +30,12 @@ WRONG_USAGE = {
     "-g 2 gpus": ("'gpus' belongs to no option", "did you mean --gpus? a value stands behind its option"),
     "--cluster local sweep run --offline": (
         "the command 'sweep' stands behind options",
-        "write hpcsubmit sweep run --offline --cluster local",
+        "write hpcsubmit sweep run --offline, and behind it what it takes of --cluster local",
     ),
-    "-y status": ("the command 'status' stands behind options", "write hpcsubmit status -y"),
+    "-y status": (
+        "the command 'status' stands behind options",
+        "write hpcsubmit status, and behind it what it takes of -y",
+    ),
     "-e status --gpu 2": ("there is no option --gpu", "did you mean --gpus?"),
     "-g 2 exp-name": (
         "'exp-name' belongs to no option",

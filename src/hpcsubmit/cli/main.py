@@ -55,8 +55,9 @@ def _dispatch(argv: list[str]) -> int:
         late = _late_command(argv, command) if name == "submit" else 0
         if not late:
             raise
-        right = shlex.join(("hpcsubmit", *argv[late:], *argv[:late]))
-        raise UsageError(f"the command '{argv[late]}' stands behind options", f"write {right}") from error
+        right = shlex.join(("hpcsubmit", *argv[late:]))
+        hint = f"write {right}, and behind it what it takes of {shlex.join(argv[:late])}"
+        raise UsageError(f"the command '{argv[late]}' stands behind options", hint) from error
 
 
 def _late_command(argv: Sequence[str], command: click.Command) -> int:
