@@ -72,15 +72,13 @@ def choose_suffix(
 ) -> str:
     """Return how the archives of a set are called: compressed where it was asked for, or pays.
 
-    compressors: what the nodes unpack. A broadcast sends what it reads to every node, and has no headers of
-    small files to send that are mostly zeros.
+    mode: auto, gzip or zstd; the others need no sample. compressors: what the nodes unpack. A broadcast sends
+    what it reads to every node: it is spared the headers of small files, which are mostly zeros.
     Raises HpcSubmitError where a compressor fails.
     """
-    if mode == "headers":
-        return LEAN
     lean = mode == "auto" and transfer.broadcast and "gzip" in compressors and has_many_headers(shards)
     usual = LEAN if lean else PLAIN
-    asked = [mode] if mode in TOOLS else [tool for tool in TOOLS if tool in compressors and mode == "auto"]
+    asked = [tool for tool in TOOLS if tool in compressors] if mode == "auto" else [mode]
     tools = [tool for tool in asked if host.which(tool)]
     if mode == "auto":
         tools = [tool for tool in tools if transfer.read_rate < _UNPACKED_RATE[tool]]
